@@ -1,0 +1,11 @@
+package io.qwen4j;
+
+/** Where a model computes. */
+public enum Device {
+    /** The fastest backend that works on this machine; a log line says which, and why not a faster one. */
+    AUTO,
+    /** The plain Java backend: slow, the definition of all others, and everywhere available. */
+    JAVA,
+    /** The native CPU kernels; loading fails with {@link BackendUnavailableException} where they cannot be used. */
+    CPU
+}

@@ -1,0 +1,13 @@
+package io.qwen4j;
+
+/**
+ * What the engine is doing.
+ *
+ * @param running requests being computed
+ * @param waiting requests in the queue
+ * @param promptTokens prompt tokens computed since loading
+ * @param generatedTokens tokens generated since loading
+ * @param cacheTokensUsed tokens held in the KV cache
+ * @param cacheTokens tokens that the KV cache can hold
+ */
+public record EngineStats(int running, int waiting, long promptTokens, long generatedTokens, long cacheTokensUsed, long cacheTokens) {}

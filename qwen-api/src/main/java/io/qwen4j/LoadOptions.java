@@ -1,0 +1,248 @@
+package io.qwen4j;
+
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * How a model is loaded. Immutable; made with {@link #builder()}.
+ *
+ * @param device where to compute
+ * @param instructionSet the highest instruction set the CPU kernels may use; null for the best of this machine
+ * @param threads compute threads, or 0 for one per available processor
+ * @param contextLength longest sequence (prompt and answer) in tokens, or 0 for the model's own, shortened where memory requires it
+ * @param cacheTokens tokens that the KV cache holds for all requests together, or 0 for one full context
+ * @param kvCache storage of keys and values
+ * @param quantization type to which weight matrices are converted while loading; null keeps the types of the file. Norms and biases stay F32;
+ *     a row that is no whole number of blocks gets the fallback type of the GGUF convention (Q4_K becomes Q5_0, and so on)
+ * @param prefillSlice most prompt tokens computed in one step, 1 to 4096; cancellation waits for at most one slice
+ * @param maxConcurrent most requests computed at a time, 1 to 256; further ones wait in the queue
+ * @param queueLimit most requests that wait; one more is refused with {@link QueueFullException}
+ * @param checkValues whether weights are searched for NaN and infinity while loading
+ * @param limits bounds on what is believed of the model's files
+ * @param progress hears of the progress of loading
+ */
+public record LoadOptions(
+        Device device,
+        @Nullable InstructionSet instructionSet,
+        int threads,
+        int contextLength,
+        int cacheTokens,
+        KvCacheType kvCache,
+        @Nullable WeightType quantization,
+        int prefillSlice,
+        int maxConcurrent,
+        int queueLimit,
+        boolean checkValues,
+        ModelLimits limits,
+        ProgressListener progress) {
+    /** The defaults. */
+    public static final LoadOptions DEFAULT = builder().build();
+
+    /** Checks the ranges. */
+    public LoadOptions {
+        Objects.requireNonNull(device, "device");
+        Objects.requireNonNull(kvCache, "kvCache");
+        Objects.requireNonNull(limits, "limits");
+        Objects.requireNonNull(progress, "progress");
+        Checks.range("threads", threads, 0, 1024);
+        Checks.range("contextLength", contextLength, 0, Integer.MAX_VALUE);
+        Checks.range("cacheTokens", cacheTokens, 0, Integer.MAX_VALUE);
+        Checks.range("prefillSlice", prefillSlice, 1, 4096);
+        Checks.range("maxConcurrent", maxConcurrent, 1, 256);
+        Checks.range("queueLimit", queueLimit, 0, 1_000_000);
+    }
+
+    /**
+     * Starts from the defaults.
+     *
+     * @return a new builder
+     */
+    public static Builder builder() {
+        return new Builder();
+    }
+
+    /** Collects options. Not thread-safe. */
+    public static final class Builder {
+        private Device device = Device.AUTO;
+        private @Nullable InstructionSet instructionSet;
+        private int threads;
+        private int contextLength;
+        private int cacheTokens;
+        private KvCacheType kvCache = KvCacheType.F16;
+        private @Nullable WeightType quantization;
+        private int prefillSlice = 512;
+        private int maxConcurrent = 8;
+        private int queueLimit = 256;
+        private boolean checkValues;
+        private ModelLimits limits = ModelLimits.DEFAULT;
+        private ProgressListener progress = ProgressListener.none();
+
+        private Builder() {}
+
+        /**
+         * Sets where to compute.
+         *
+         * @param device the device
+         * @return this builder
+         */
+        public Builder device(Device device) {
+            this.device = device;
+            return this;
+        }
+
+        /**
+         * Bounds the instruction set of the CPU kernels.
+         *
+         * @param highest the highest instruction set to use, or null for the best of this machine
+         * @return this builder
+         */
+        public Builder instructionSet(@Nullable InstructionSet highest) {
+            this.instructionSet = highest;
+            return this;
+        }
+
+        /**
+         * Sets the number of compute threads.
+         *
+         * @param threads 1 to 1024, or 0 for one per available processor
+         * @return this builder
+         */
+        public Builder threads(int threads) {
+            this.threads = threads;
+            return this;
+        }
+
+        /**
+         * Sets the longest sequence.
+         *
+         * @param tokens prompt and answer together, or 0 for the model's own length
+         * @return this builder
+         */
+        public Builder contextLength(int tokens) {
+            this.contextLength = tokens;
+            return this;
+        }
+
+        /**
+         * Sets the size of the KV cache.
+         *
+         * @param tokens tokens of all requests together, or 0 for one full context
+         * @return this builder
+         */
+        public Builder cacheTokens(int tokens) {
+            this.cacheTokens = tokens;
+            return this;
+        }
+
+        /**
+         * Sets the storage of keys and values.
+         *
+         * @param type the type
+         * @return this builder
+         */
+        public Builder kvCache(KvCacheType type) {
+            this.kvCache = type;
+            return this;
+        }
+
+        /**
+         * Converts weight matrices while loading.
+         *
+         * @param type the type to convert to, or null to keep the file's
+         * @return this builder
+         */
+        public Builder quantization(@Nullable WeightType type) {
+            this.quantization = type;
+            return this;
+        }
+
+        /**
+         * Sets the size of a prefill step.
+         *
+         * @param tokens 1 to 4096
+         * @return this builder
+         */
+        public Builder prefillSlice(int tokens) {
+            this.prefillSlice = tokens;
+            return this;
+        }
+
+        /**
+         * Sets how many requests are computed at a time.
+         *
+         * @param requests 1 to 256
+         * @return this builder
+         */
+        public Builder maxConcurrent(int requests) {
+            this.maxConcurrent = requests;
+            return this;
+        }
+
+        /**
+         * Sets how many requests may wait.
+         *
+         * @param requests 0 to 1,000,000
+         * @return this builder
+         */
+        public Builder queueLimit(int requests) {
+            this.queueLimit = requests;
+            return this;
+        }
+
+        /**
+         * Switches the search of weights for NaN and infinity on or off.
+         *
+         * @param check whether to search
+         * @return this builder
+         */
+        public Builder checkValues(boolean check) {
+            this.checkValues = check;
+            return this;
+        }
+
+        /**
+         * Sets the bounds on what is believed of the model's files.
+         *
+         * @param limits the bounds
+         * @return this builder
+         */
+        public Builder limits(ModelLimits limits) {
+            this.limits = limits;
+            return this;
+        }
+
+        /**
+         * Sets who hears of the progress of loading.
+         *
+         * @param listener the listener
+         * @return this builder
+         */
+        public Builder progress(ProgressListener listener) {
+            this.progress = listener;
+            return this;
+        }
+
+        /**
+         * Makes the options.
+         *
+         * @return the options
+         * @throws IllegalArgumentException if a value is out of its range
+         */
+        public LoadOptions build() {
+            return new LoadOptions(
+                    device,
+                    instructionSet,
+                    threads,
+                    contextLength,
+                    cacheTokens,
+                    kvCache,
+                    quantization,
+                    prefillSlice,
+                    maxConcurrent,
+                    queueLimit,
+                    checkValues,
+                    limits,
+                    progress);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+package io.qwen4j;
+
+import java.util.List;
+import java.util.Map;
+
+/**
+ * What a model's files hold, read without loading weights.
+ *
+ * @param format {@code safetensors} or {@code gguf}
+ * @param metadata configuration or GGUF metadata in the files' order, values as text; long arrays are shortened
+ * @param tensors the tensors
+ */
+public record ModelFileInfo(String format, Map<String, String> metadata, List<Tensor> tensors) {
+    /** Copies the list. */
+    public ModelFileInfo {
+        tensors = List.copyOf(tensors);
+    }
+
+    /**
+     * A tensor.
+     *
+     * @param name its name in the file
+     * @param type its storage type in the file's words, such as {@code BF16} or {@code Q4_K}
+     * @param shape its dimensions, the slowest first
+     * @param bytes its size
+     */
+    public record Tensor(String name, String type, List<Long> shape, long bytes) {
+        /** Copies the list. */
+        public Tensor {
+            shape = List.copyOf(shape);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+package io.qwen4j;
+
+import io.qwen4j.spi.QwenProvider;
+import java.nio.file.Path;
+
+/** Work on model files that needs no loaded model. */
+public final class ModelFiles {
+    private ModelFiles() {}
+
+    /**
+     * Lists what a model's files hold.
+     *
+     * @param model a Hugging Face directory or a GGUF file
+     * @return metadata and tensors
+     * @throws ModelFileException if the files are not what they should be
+     */
+    public static ModelFileInfo inspect(Path model) {
+        return QwenProvider.instance().inspect(model, ModelLimits.DEFAULT);
+    }
+
+    /**
+     * Writes a model as one GGUF file whose weight matrices have the given type. Norms and biases are F32; a row that is no whole number of
+     * blocks gets the fallback type of the GGUF convention (Q2_K, Q3_K and IQ4_XS become IQ4_NL, Q4_K Q5_0, Q5_K Q5_1, Q6_K Q8_0, else F16).
+     * The file appears under its name only when it is complete.
+     *
+     * @param model a Hugging Face directory or a GGUF file
+     * @param type the type of the matrices
+     * @param output the file to write; an existing one is replaced
+     * @param progress hears of the progress
+     * @throws ModelFileException if the model's files are not what they should be, or writing fails
+     */
+    public static void quantize(Path model, WeightType type, Path output, ProgressListener progress) {
+        QwenProvider.instance().quantize(model, type, output, progress);
+    }
+}

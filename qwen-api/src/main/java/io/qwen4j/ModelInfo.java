@@ -1,0 +1,39 @@
+package io.qwen4j;
+
+import java.util.Set;
+
+/**
+ * What a loaded model is.
+ *
+ * @param name directory or file name
+ * @param architecture such as {@code qwen2}
+ * @param parameters number of parameters
+ * @param layers decoder layers
+ * @param hiddenSize width of the residual stream
+ * @param attentionHeads query heads
+ * @param keyValueHeads key and value heads
+ * @param headSize width of a head
+ * @param vocabularyRows rows of the output layer; at least the tokenizer's size
+ * @param contextLength longest sequence this model was loaded for, in tokens
+ * @param modelContextLength longest sequence that the model's files state, in tokens
+ * @param weightBytes memory of the weights
+ * @param cacheBytes memory of the KV cache when full
+ * @param backend where it computes, in words
+ * @param endTokens ids that end an answer
+ */
+public record ModelInfo(
+        String name,
+        String architecture,
+        long parameters,
+        int layers,
+        int hiddenSize,
+        int attentionHeads,
+        int keyValueHeads,
+        int headSize,
+        int vocabularyRows,
+        int contextLength,
+        int modelContextLength,
+        long weightBytes,
+        long cacheBytes,
+        String backend,
+        Set<Integer> endTokens) {}

@@ -1,0 +1,100 @@
+package io.qwen4j.spi;
+
+import io.qwen4j.ChatTemplate;
+import io.qwen4j.LoadOptions;
+import io.qwen4j.ModelFileInfo;
+import io.qwen4j.ModelLimits;
+import io.qwen4j.ProgressListener;
+import io.qwen4j.QwenException;
+import io.qwen4j.QwenModel;
+import io.qwen4j.Tokenizer;
+import io.qwen4j.WeightType;
+import java.nio.file.Path;
+import java.util.ServiceLoader;
+import org.jspecify.annotations.Nullable;
+
+/** An implementation of the API, found through {@link ServiceLoader}. Thread-safe. */
+public interface QwenProvider {
+    /**
+     * The implementation on the class path or module path.
+     *
+     * @return the provider
+     * @throws QwenException if there is none
+     */
+    static QwenProvider instance() {
+        return Holder.find();
+    }
+
+    /**
+     * Implements {@link QwenModel#load(Path, LoadOptions)}.
+     *
+     * @param model directory or file
+     * @param options how to load it
+     * @return the model
+     */
+    QwenModel load(Path model, LoadOptions options);
+
+    /**
+     * Implements {@link Tokenizer#load(Path, ModelLimits)}.
+     *
+     * @param model directory or file
+     * @param limits bounds on what is believed of the files
+     * @return the tokenizer
+     */
+    Tokenizer loadTokenizer(Path model, ModelLimits limits);
+
+    /**
+     * Implements {@link ChatTemplate#load(Path)}.
+     *
+     * @param model directory or file
+     * @param limits bounds on what is believed of the files
+     * @return the template
+     */
+    ChatTemplate loadChatTemplate(Path model, ModelLimits limits);
+
+    /**
+     * Implements {@link ChatTemplate#parse(String)}.
+     *
+     * @param jinja the template's source
+     * @return the template
+     */
+    ChatTemplate parseChatTemplate(String jinja);
+
+    /**
+     * Implements {@link io.qwen4j.ModelFiles#inspect(Path)}.
+     *
+     * @param model directory or file
+     * @param limits bounds on what is believed of the files
+     * @return what they hold
+     */
+    ModelFileInfo inspect(Path model, ModelLimits limits);
+
+    /**
+     * Implements {@link io.qwen4j.ModelFiles#quantize(Path, WeightType, Path, ProgressListener)}.
+     *
+     * @param model directory or file
+     * @param type the type of the matrices
+     * @param output the file to write
+     * @param progress hears of the progress
+     */
+    void quantize(Path model, WeightType type, Path output, ProgressListener progress);
+
+    /** Finds the provider once. */
+    final class Holder {
+        private static volatile @Nullable QwenProvider provider;
+
+        private Holder() {}
+
+        private static QwenProvider find() {
+            QwenProvider found = provider;
+            if (found == null) {
+                found = ServiceLoader.load(QwenProvider.class, QwenProvider.class.getClassLoader())
+                        .findFirst()
+                        .orElseThrow(() -> new QwenException(
+                                "no implementation of Qwen4J found; add io.qwen4j:qwen4j (or io.qwen4j:qwen-core) to the dependencies"));
+                provider = found;
+            }
+            return found;
+        }
+    }
+}

@@ -1,0 +1,89 @@
+package io.qwen4j.core.ops;
+
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The contract of a backend. {@link JavaOps} is its definition; every other backend is tested against it.
+ *
+ * <p>Shapes use one alphabet: T tokens (rows of a step), D hidden, H query heads, K kv heads, E head size, F ffn size, V vocabulary rows, R
+ * output rows. Activations are f32; sums are accumulated in f32 or better. An operation reads the first {@code rows} rows of its inputs and
+ * writes the same rows of its output; rows beyond are left alone.
+ *
+ * <p>Operations are called by one thread at a time (the engine thread), allocate no Java memory and return when their result is there. Weights
+ * may be uploaded by another thread before that. Wrong shapes throw {@link IllegalArgumentException}; memory that cannot be had throws {@link
+ * io.qwen4j.InsufficientMemoryException}. After {@link #close()} everything made by this backend is freed or freeable; no operation may run.
+ */
+public interface Ops extends AutoCloseable {
+    /** This backend in words for people, such as {@code cpu avx512vnni, 2 threads}. */
+    String description();
+
+    /**
+     * Takes a matrix, given as tensors whose rows follow each other. Their columns agree; their types may differ.
+     *
+     * @param parts at least one tensor
+     * @param progress hears the number of bytes read, as they are read
+     */
+    Weight matrix(List<TensorSource> parts, java.util.function.LongConsumer progress);
+
+    /**
+     * Takes a vector (a norm's gain, a bias), given as tensors of one row that follow each other; kept as one row of f32.
+     *
+     * @param parts at least one tensor of type F32, F16 or BF16
+     */
+    Weight vector(List<TensorSource> parts);
+
+    /** Memory that {@link #matrix} takes for a tensor, in bytes. */
+    long matrixBytes(TensorSource part);
+
+    /** Makes an activation of zeros. */
+    Activation activation(int rows, int columns);
+
+    /** Makes an array of zeros. */
+    Ints ints(int count);
+
+    /** Makes a KV cache. */
+    KvCache kvCache(KvLayout layout);
+
+    /** {@code x[t] = table[token(t)]} for the T tokens; table (V, D), x (T, D). Token ids were checked against V. */
+    void embed(Weight table, Batch batch, Activation x);
+
+    /** {@code y = x / sqrt(mean(x²) + epsilon) * gain} row by row; x, y (rows, D) may be the same, gain (1, D). */
+    void rmsNorm(Activation x, int rows, Weight gain, float epsilon, Activation y);
+
+    /** {@code y = x · wᵀ + bias}; x (rows, n), w (m, n), bias (1, m) or none, y (rows, m), not x. */
+    void linear(Activation x, int rows, Weight w, @Nullable Weight bias, Activation y);
+
+    /** {@code y += x · wᵀ}; x (rows, n), w (m, n), y (rows, m), not x. */
+    void linearAdd(Activation x, int rows, Weight w, Activation y);
+
+    /**
+     * Rotates the query and key heads of {@code qkv} in place and writes keys and values to the cache at each token's slot.
+     *
+     * <p>{@code rotation} (T, E) holds for each token the cosines of E/2 angles, then their sines. Element i and element i + E/2 of a head are a
+     * pair: {@code (a, b) -> (a cos - b sin, b cos + a sin)}.
+     *
+     * @param qkv (T, (H + 2K) E)
+     * @param rotation (T, E)
+     */
+    void rotateAndStore(Activation qkv, Activation rotation, Batch batch, AttentionShape shape, KvCache cache, int layer);
+
+    /**
+     * Causal attention of each token over its own sequence: the S cached tokens and those of the slice up to itself, all of which are in the
+     * cache. {@code out[t,h] = Σ_s softmax_s(scale · q[t,h] · k[s,h/(H/K)]) v[s,h/(H/K)]}, softmax in f32.
+     *
+     * @param qkv (T, (H + 2K) E), queries rotated
+     * @param out (T, H E)
+     */
+    void attention(Activation qkv, Batch batch, AttentionShape shape, KvCache cache, int layer, Activation out);
+
+    /** {@code out[t,f] = silu(x[t,f]) · x[t,F+f]} with {@code silu(a) = a / (1 + e^-a)}; x (rows, 2F), out (rows, F). */
+    void swiGlu(Activation x, int rows, Activation out);
+
+    /** {@code out[r] = x[output(r)]} for the R output rows; x (T, D), out (R, D). */
+    void gatherOutputs(Activation x, Batch batch, Activation out);
+
+    /** Ends the backend's threads and frees what it still owns. Idempotent. */
+    @Override
+    void close();
+}
