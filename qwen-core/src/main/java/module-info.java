@@ -13,6 +13,8 @@ module io.qwen4j.core {
 
     uses io.qwen4j.core.ops.OpsProvider;
 
+    provides io.qwen4j.core.ops.OpsProvider with
+            io.qwen4j.core.ops.JavaOpsProvider;
     provides io.qwen4j.spi.QwenProvider with
             io.qwen4j.core.CoreProvider;
 }

@@ -19,6 +19,14 @@ public interface Ops extends AutoCloseable {
     String description();
 
     /**
+     * Memory that this backend can still take by a limit of its own, in bytes: the heap's for the Java backend. The limits of the machine and of
+     * its container are looked at elsewhere.
+     */
+    default long availableBytes() {
+        return Long.MAX_VALUE;
+    }
+
+    /**
      * Takes a matrix, given as tensors whose rows follow each other. Their columns agree; their types may differ.
      *
      * @param parts at least one tensor

@@ -10,7 +10,7 @@ import io.qwen4j.WeightType;
 public interface BlockCodec {
     /** The codec of a type, plain ones included. */
     static BlockCodec of(WeightType type) {
-        throw new UnsupportedOperationException();
+        return BlockCodecs.of(type);
     }
 
     /**

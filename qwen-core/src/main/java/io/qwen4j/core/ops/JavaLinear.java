@@ -1,0 +1,79 @@
+package io.qwen4j.core.ops;
+
+import org.jspecify.annotations.Nullable;
+
+/**
+ * {@code y = x wᵀ + bias} or {@code y += x wᵀ}. A piece is four rows of w: they are decoded once and applied to all rows of x. Sums run in double
+ * from the first column to the last whatever the batch, so that a token's result does not depend on its neighbours.
+ */
+final class JavaLinear implements Workers.Task {
+    private static final int PIECE_ROWS = 4;
+
+    private final Workers workers;
+    private final float[][] decoded;
+    private JavaMatrix matrix;
+    private float @Nullable [] bias;
+    private float[] x = new float[0];
+    private float[] y = new float[0];
+    private int tokens;
+    private boolean add;
+
+    JavaLinear(Workers workers) {
+        this.workers = workers;
+        decoded = new float[workers.threads()][0];
+    }
+
+    void compute(float[] x, int tokens, JavaMatrix matrix, float @Nullable [] bias, boolean add, float[] y) {
+        this.x = x;
+        this.tokens = tokens;
+        this.matrix = matrix;
+        this.bias = bias;
+        this.add = add;
+        this.y = y;
+        workers.run(this, (matrix.rows() + PIECE_ROWS - 1) / PIECE_ROWS);
+    }
+
+    @Override
+    public void run(int piece, int worker) {
+        int n = matrix.columns();
+        if (decoded[worker].length < PIECE_ROWS * n) {
+            decoded[worker] = new float[PIECE_ROWS * n];
+        }
+        float[] w = decoded[worker];
+        int first = piece * PIECE_ROWS;
+        int count = Math.min(PIECE_ROWS, matrix.rows() - first);
+        for (int i = 0; i < count; i++) {
+            matrix.decodeRow(first + i, w, i * n);
+        }
+        for (int t = 0; t < tokens; t++) {
+            int from = t * n;
+            double sum0 = 0;
+            double sum1 = 0;
+            double sum2 = 0;
+            double sum3 = 0;
+            for (int i = 0; i < n; i++) {
+                double v = x[from + i];
+                sum0 += v * w[i];
+                sum1 += v * w[n + i];
+                sum2 += v * w[2 * n + i];
+                sum3 += v * w[3 * n + i];
+            }
+            put(t, first, sum0);
+            if (count > 1) {
+                put(t, first + 1, sum1);
+            }
+            if (count > 2) {
+                put(t, first + 2, sum2);
+            }
+            if (count > 3) {
+                put(t, first + 3, sum3);
+            }
+        }
+    }
+
+    private void put(int t, int row, double sum) {
+        int at = t * matrix.rows() + row;
+        double offset = add ? y[at] : bias != null ? bias[row] : 0;
+        y[at] = (float) (sum + offset);
+    }
+}

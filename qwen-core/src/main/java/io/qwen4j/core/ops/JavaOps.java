@@ -1,0 +1,228 @@
+package io.qwen4j.core.ops;
+
+import java.util.List;
+import java.util.function.LongConsumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The plain Java backend: the definition of the operations and the oracle of every kernel test. Sums and elementary functions run in double and
+ * are rounded to f32 once; weights are decoded from their blocks each time they are used.
+ */
+public final class JavaOps implements Ops {
+    private final Workers workers;
+    private final JavaLinear linear;
+    private final JavaAttention attention;
+
+    /**
+     * Makes a backend.
+     *
+     * @param options the threads; the instruction set is the virtual machine's business
+     */
+    public JavaOps(OpsOptions options) {
+        if (options.threads() < 1) {
+            throw new IllegalArgumentException("threads " + options.threads());
+        }
+        workers = new Workers(options.threads());
+        linear = new JavaLinear(workers);
+        attention = new JavaAttention(workers);
+    }
+
+    @Override
+    public String description() {
+        return "java, " + workers.threads() + (workers.threads() == 1 ? " thread" : " threads");
+    }
+
+    @Override
+    public long availableBytes() {
+        if (HeapMemory.free() < Runtime.getRuntime().maxMemory() / 2) {
+            // Half of the heap may be garbage, of a model closed before for one; only a collection tells.
+            System.gc();
+        }
+        return HeapMemory.free();
+    }
+
+    @Override
+    public Weight matrix(List<TensorSource> parts, LongConsumer progress) {
+        return new JavaMatrix(parts, progress);
+    }
+
+    @Override
+    public Weight vector(List<TensorSource> parts) {
+        return new JavaVector(parts);
+    }
+
+    @Override
+    public long matrixBytes(TensorSource part) {
+        return part.byteSize();
+    }
+
+    @Override
+    public Activation activation(int rows, int columns) {
+        return new JavaActivation(rows, columns);
+    }
+
+    @Override
+    public Ints ints(int count) {
+        return new JavaInts(count);
+    }
+
+    @Override
+    public KvCache kvCache(KvLayout layout) {
+        return new JavaKvCache(layout);
+    }
+
+    @Override
+    public void embed(Weight table, Batch batch, Activation x) {
+        JavaMatrix matrix = matrix(table);
+        int columns = matrix.columns();
+        float[] out = values("x", x, batch.tokens(), columns);
+        for (int t = 0; t < batch.tokens(); t++) {
+            int id = batch.token(t);
+            if (id < 0 || id >= matrix.rows()) {
+                throw new IllegalArgumentException("token id " + id + " of a table of " + matrix.rows() + " rows");
+            }
+            matrix.decodeRow(id, out, t * columns);
+        }
+    }
+
+    @Override
+    public void rmsNorm(Activation x, int rows, Weight gain, float epsilon, Activation y) {
+        int n = x.columns();
+        float[] in = values("x", x, rows, n);
+        float[] g = vector(gain, n);
+        float[] out = values("y", y, rows, n);
+        for (int at = 0; at < rows * n; at += n) {
+            double sum = 0;
+            for (int i = 0; i < n; i++) {
+                sum += (double) in[at + i] * in[at + i];
+            }
+            double scale = 1 / Math.sqrt(sum / n + epsilon);
+            for (int i = 0; i < n; i++) {
+                out[at + i] = (float) (in[at + i] * scale * g[i]);
+            }
+        }
+    }
+
+    @Override
+    public void linear(Activation x, int rows, Weight w, @Nullable Weight bias, Activation y) {
+        linear(x, rows, w, bias, false, y);
+    }
+
+    @Override
+    public void linearAdd(Activation x, int rows, Weight w, Activation y) {
+        linear(x, rows, w, null, true, y);
+    }
+
+    private void linear(Activation x, int rows, Weight w, @Nullable Weight bias, boolean add, Activation y) {
+        JavaMatrix matrix = matrix(w);
+        if (x == y) {
+            throw new IllegalArgumentException("a linear layer cannot write over its input");
+        }
+        float[] in = values("x", x, rows, matrix.columns());
+        float[] out = values("y", y, rows, matrix.rows());
+        linear.compute(in, rows, matrix, bias == null ? null : vector(bias, matrix.rows()), add, out);
+    }
+
+    @Override
+    public void rotateAndStore(
+            Activation qkv, Activation rotation, Batch batch, AttentionShape shape, KvCache cache, int layer) {
+        float[] x = values("qkv", qkv, batch.tokens(), shape.qkvWidth());
+        float[] angles = values("rotation", rotation, batch.tokens(), shape.headSize());
+        JavaKvCache pages = cache(cache, shape);
+        int size = shape.headSize();
+        int half = size / 2;
+        for (int t = 0; t < batch.tokens(); t++) {
+            int cos = t * size;
+            int first = t * shape.qkvWidth();
+            for (int h = 0; h < shape.heads() + shape.kvHeads(); h++) {
+                int at = first + h * size;
+                for (int i = 0; i < half; i++) {
+                    double a = x[at + i];
+                    double b = x[at + half + i];
+                    double c = angles[cos + i];
+                    double s = angles[cos + half + i];
+                    x[at + i] = (float) (a * c - b * s);
+                    x[at + half + i] = (float) (b * c + a * s);
+                }
+            }
+            for (int h = 0; h < shape.kvHeads(); h++) {
+                int key = first + (shape.heads() + h) * size;
+                pages.store(layer, batch.slot(t), h, false, x, key);
+                pages.store(layer, batch.slot(t), h, true, x, key + shape.kvHeads() * size);
+            }
+        }
+    }
+
+    @Override
+    public void attention(Activation qkv, Batch batch, AttentionShape shape, KvCache cache, int layer, Activation out) {
+        float[] x = values("qkv", qkv, batch.tokens(), shape.qkvWidth());
+        float[] y = values("out", out, batch.tokens(), shape.queryWidth());
+        attention.compute(x, batch, shape, cache(cache, shape), layer, y);
+    }
+
+    @Override
+    public void swiGlu(Activation x, int rows, Activation out) {
+        int n = out.columns();
+        float[] in = values("x", x, rows, 2 * n);
+        float[] y = values("out", out, rows, n);
+        for (int t = 0; t < rows; t++) {
+            for (int i = 0; i < n; i++) {
+                double gate = in[2 * t * n + i];
+                double up = in[(2 * t + 1) * n + i];
+                y[t * n + i] = (float) (gate / (1 + Math.exp(-gate)) * up);
+            }
+        }
+    }
+
+    @Override
+    public void gatherOutputs(Activation x, Batch batch, Activation out) {
+        int n = x.columns();
+        float[] in = values("x", x, batch.tokens(), n);
+        float[] y = values("out", out, batch.outputs(), n);
+        for (int r = 0; r < batch.outputs(); r++) {
+            System.arraycopy(in, batch.output(r) * n, y, r * n, n);
+        }
+    }
+
+    @Override
+    public void close() {
+        workers.close();
+    }
+
+    private static float[] values(String name, Activation activation, int rows, int columns) {
+        if (!(activation instanceof JavaActivation a)) {
+            throw new IllegalArgumentException(name + " belongs to another backend");
+        }
+        if (rows < 0 || rows > a.rows() || columns != a.columns()) {
+            throw new IllegalArgumentException(
+                    name + " has room for " + a.rows() + " x " + a.columns() + " values, expected " + rows + " x " + columns);
+        }
+        return a.values;
+    }
+
+    private static JavaMatrix matrix(Weight weight) {
+        if (!(weight instanceof JavaMatrix matrix)) {
+            throw new IllegalArgumentException("the weight is no matrix of this backend");
+        }
+        return matrix;
+    }
+
+    private static float[] vector(Weight weight, int columns) {
+        if (!(weight instanceof JavaVector vector) || vector.columns() != columns) {
+            throw new IllegalArgumentException(
+                    "expected a vector of " + columns + " values of this backend, found " + weight.rows() + " x " + weight.columns());
+        }
+        return vector.values;
+    }
+
+    private static JavaKvCache cache(KvCache cache, AttentionShape shape) {
+        if (!(cache instanceof JavaKvCache pages)) {
+            throw new IllegalArgumentException("the KV cache belongs to another backend");
+        }
+        KvLayout layout = pages.layout();
+        if (layout.kvHeads() != shape.kvHeads() || layout.headSize() != shape.headSize() || shape.heads() % shape.kvHeads() != 0) {
+            throw new IllegalArgumentException("attention of shape " + shape + " over a KV cache of shape " + layout);
+        }
+        return pages;
+    }
+}

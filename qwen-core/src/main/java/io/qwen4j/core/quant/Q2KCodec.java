@@ -1,0 +1,41 @@
+package io.qwen4j.core.quant;
+
+import io.qwen4j.WeightType;
+
+/**
+ * {@code x = d s q - dmin m}: 16 groups of 16 values of 2 bits, with 4-bit scales s and minimums m.
+ *
+ * <p>Layout: 16 bytes, s in the low and m in the high nibble; 64 bytes of levels; halves d and dmin.
+ */
+final class Q2KCodec extends BlockwiseCodec {
+    private static final int LEVELS_AT = 16;
+    private static final int D_AT = 80;
+    private static final int DMIN_AT = 82;
+
+    Q2KCodec() {
+        super(WeightType.Q2_K);
+    }
+
+    @Override
+    void decodeBlock(byte[] b, int at, float[] x, int to) {
+        float d = HalfFloats.getF16(b, at + D_AT);
+        float dmin = HalfFloats.getF16(b, at + DMIN_AT);
+        for (int g = 0; g < 16; g++) {
+            float scale = d * (b[at + g] & 15);
+            float minimum = dmin * (b[at + g] >> 4 & 15);
+            for (int e = 16 * g; e < 16 * g + 16; e++) {
+                x[to + e] = scale * twoBits(b, at + LEVELS_AT, e) - minimum;
+            }
+        }
+    }
+
+    /** Level of value e: four runs of 32 values share 32 bytes, one run in each pair of bits. */
+    static int twoBits(byte[] b, int at, int e) {
+        return b[at + 32 * (e / 128) + e % 32] >> 2 * (e % 128 / 32) & 3;
+    }
+
+    @Override
+    void encodeBlock(float[] x, int at, byte[] b, int to, Scratch scratch) {
+        throw new UnsupportedOperationException();
+    }
+}
