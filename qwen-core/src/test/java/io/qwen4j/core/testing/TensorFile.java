@@ -22,6 +22,15 @@ public final class TensorFile {
         data = file.position(8 + size).slice().order(ByteOrder.LITTLE_ENDIAN);
     }
 
+    /** A file in memory. */
+    public static TensorFile of(byte[] bytes) {
+        try {
+            return new TensorFile(bytes);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
     /** Reads a resource; a name that ends in .gz is decompressed. */
     public static TensorFile resource(String name) {
         try (InputStream raw = TensorFile.class.getResourceAsStream(name)) {

@@ -1,0 +1,98 @@
+package io.qwen4j.core.model;
+
+import io.qwen4j.ModelFileException;
+import io.qwen4j.ModelFileException.Reason;
+import io.qwen4j.WeightType;
+import io.qwen4j.core.ops.TensorSource;
+import io.qwen4j.core.quant.BlockCodec;
+import java.nio.ByteBuffer;
+import java.util.stream.IntStream;
+
+/**
+ * A tensor whose rows are converted to another type while they are read. Rows of one read are converted on all processors; a row that two reads
+ * share is converted twice, so reads should be large. To a wider type the conversion is exact.
+ */
+final class QuantizedSource implements TensorSource {
+    // Values of a piece of work: small enough to share a read among processors, large enough to hide the cost of handing it out.
+    private static final int PIECE_VALUES = 1 << 16;
+
+    private final TensorSource source;
+    private final WeightType type;
+    private final int columns;
+    private final long rowBytes;
+
+    private QuantizedSource(TensorSource source, WeightType type) {
+        this.source = source;
+        this.type = type;
+        columns = Math.toIntExact(source.columns());
+        rowBytes = type.rowBytes(columns);
+    }
+
+    /** The tensor as {@code type}; the source itself where it has that type. */
+    static TensorSource of(TensorSource source, WeightType type) {
+        return source.type() == type ? source : new QuantizedSource(source, type);
+    }
+
+    @Override
+    public String name() {
+        return source.name();
+    }
+
+    @Override
+    public WeightType type() {
+        return type;
+    }
+
+    @Override
+    public long rows() {
+        return source.rows();
+    }
+
+    @Override
+    public long columns() {
+        return columns;
+    }
+
+    @Override
+    public void read(long offset, ByteBuffer target) {
+        long end = offset + target.remaining();
+        if (offset < 0 || end > byteSize()) {
+            throw new IndexOutOfBoundsException("bytes " + offset + " to " + end + " of tensor " + name() + " of " + byteSize() + " bytes");
+        }
+        ByteBuffer out = target.slice();
+        target.position(target.limit());
+        int pieceRows = Math.max(1, PIECE_VALUES / columns);
+        long firstRow = offset / rowBytes;
+        long rows = (end + rowBytes - 1) / rowBytes - firstRow;
+        int pieces = Math.toIntExact((rows + pieceRows - 1) / pieceRows);
+        IntStream.range(0, pieces).parallel().forEach(piece -> {
+            long row = firstRow + (long) piece * pieceRows;
+            byte[] bytes = convert(row, (int) Math.min(pieceRows, firstRow + rows - row));
+            long begin = row * rowBytes;
+            int from = (int) Math.max(0, offset - begin);
+            int to = (int) Math.min(bytes.length, end - begin);
+            out.duplicate().position((int) (begin + from - offset)).put(bytes, from, to - from);
+        });
+    }
+
+    private byte[] convert(long firstRow, int rows) {
+        int sourceRowBytes = Math.toIntExact(source.type().rowBytes(columns));
+        byte[] in = new byte[Math.multiplyExact(rows, sourceRowBytes)];
+        source.read(firstRow * sourceRowBytes, ByteBuffer.wrap(in));
+        byte[] out = new byte[Math.toIntExact(rows * rowBytes)];
+        float[] values = new float[columns];
+        BlockCodec from = BlockCodec.of(source.type());
+        BlockCodec to = BlockCodec.of(type);
+        for (int r = 0; r < rows; r++) {
+            from.decode(in, r * sourceRowBytes, values, 0, columns);
+            for (int i = 0; i < columns; i++) {
+                if (!Float.isFinite(values[i])) {
+                    throw new ModelFileException(Reason.VALUE, null, "tensor " + name() + ": value [" + (firstRow + r) + ", " + i + "] is "
+                            + values[i] + ", expected a finite number to quantize");
+                }
+            }
+            to.encode(values, 0, out, (int) (r * rowBytes), columns);
+        }
+        return out;
+    }
+}

@@ -1,0 +1,119 @@
+package io.qwen4j.core.model;
+
+import io.qwen4j.core.ops.Activation;
+import io.qwen4j.core.ops.AttentionShape;
+import io.qwen4j.core.ops.Batch;
+import io.qwen4j.core.ops.KvCache;
+import io.qwen4j.core.ops.Ops;
+
+/**
+ * The forward pass of Qwen2.5 over a ragged batch. Owns its activations, not the weights, the backend or the cache. Allocates nothing per step.
+ *
+ * <p>Not thread-safe: the engine thread owns it.
+ */
+public final class QwenDecoder implements AutoCloseable {
+    private final QwenConfig config;
+    private final QwenWeights weights;
+    private final Ops ops;
+    private final KvCache cache;
+    private final AttentionShape shape;
+    private final Rotary rotary;
+    private final int maxTokens;
+    private final int maxOutputs;
+    private final Buffers buffers;
+
+    /**
+     * Makes a decoder.
+     *
+     * @param maxTokens most tokens of a batch
+     * @param maxOutputs most rows of logits at a time; one takes 4 V bytes (608 KB for V = 151,936)
+     * @param cache a cache of {@code config.layers()} layers, {@code kvHeads()} heads of {@code headSize()}
+     */
+    public QwenDecoder(QwenConfig config, QwenWeights weights, Ops ops, int maxTokens, int maxOutputs, KvCache cache) {
+        this.config = config;
+        this.weights = weights;
+        this.ops = ops;
+        this.cache = cache;
+        this.maxTokens = maxTokens;
+        this.maxOutputs = maxOutputs;
+        shape = new AttentionShape(config.heads(), config.kvHeads(), config.headSize(), (float) (1 / Math.sqrt(config.headSize())));
+        rotary = new Rotary(config.rope(), config.headSize());
+        buffers = new Buffers(config, ops, maxTokens, maxOutputs);
+    }
+
+    /** Computes a step: writes its keys and values to the cache and returns the logits (R, V) of its output rows. */
+    public Activation forward(Batch batch) {
+        if (batch.outputs() > maxOutputs) {
+            throw new IllegalArgumentException(batch.outputs() + " rows of logits are asked for at a time, at most " + maxOutputs);
+        }
+        Activation hidden = hidden(batch);
+        if (batch.outputs() > 0) {
+            ops.linear(hidden, batch.outputs(), weights.head(), null, buffers.logits);
+        }
+        return buffers.logits;
+    }
+
+    /** As {@link #forward}, but returns the hidden states (R, D) after the final norm; R may be all of the tokens. */
+    public Activation hidden(Batch batch) {
+        if (batch.tokens() < 1 || batch.tokens() > maxTokens) {
+            throw new IllegalArgumentException("a batch of " + batch.tokens() + " tokens, expected 1 to " + maxTokens);
+        }
+        int t = batch.tokens();
+        Activation x = buffers.x;
+        Activation h = buffers.normed;
+        float epsilon = config.normEpsilon();
+        rotary.fill(batch, buffers.rotation);
+        ops.embed(weights.embedding(), batch, x);
+        for (int i = 0; i < config.layers(); i++) {
+            QwenWeights.Layer w = weights.layer(i);
+            ops.rmsNorm(x, t, w.attentionNorm(), epsilon, h);
+            ops.linear(h, t, w.qkv(), w.qkvBias(), buffers.qkv);
+            ops.rotateAndStore(buffers.qkv, buffers.rotation, batch, shape, cache, i);
+            ops.attention(buffers.qkv, batch, shape, cache, i, buffers.attended);
+            ops.linearAdd(buffers.attended, t, w.output(), x);
+            ops.rmsNorm(x, t, w.mlpNorm(), epsilon, h);
+            ops.linear(h, t, w.gateUp(), null, buffers.gateUp);
+            ops.swiGlu(buffers.gateUp, t, buffers.gated);
+            ops.linearAdd(buffers.gated, t, w.down(), x);
+        }
+        if (batch.outputs() > 0) {
+            ops.gatherOutputs(x, batch, buffers.outputs);
+            ops.rmsNorm(buffers.outputs, batch.outputs(), weights.finalNorm(), epsilon, buffers.outputs);
+        }
+        return buffers.outputs;
+    }
+
+    /**
+     * The logits of some of the hidden states that {@link #hidden} returned last: for scoring, where more rows are wanted than there is memory for.
+     *
+     * @param first first output row
+     * @param count rows, at most {@code maxOutputs}
+     * @return logits; row 0 is that of {@code first}
+     */
+    public Activation logits(int first, int count) {
+        if (first < 0 || count < 1 || count > maxOutputs || first > maxTokens - count) {
+            throw new IllegalArgumentException("logits of rows " + first + " to " + (first + count) + ", at most " + maxOutputs + " of " + maxTokens);
+        }
+        int d = config.hiddenSize();
+        Activation window = buffers.window;
+        window.buffer().put(0, buffers.outputs.buffer(), first * d, count * d);
+        ops.linear(window, count, weights.head(), null, buffers.logits);
+        return buffers.logits;
+    }
+
+    /** Most rows of logits at a time. */
+    public int maxOutputs() {
+        return maxOutputs;
+    }
+
+    /** Frees the activations. Idempotent. */
+    @Override
+    public void close() {
+        buffers.close();
+    }
+
+    /** Bytes of the activations of a decoder. */
+    public static long activationBytes(QwenConfig config, int maxTokens, int maxOutputs) {
+        return Buffers.bytes(config, maxTokens, maxOutputs);
+    }
+}

@@ -1,0 +1,125 @@
+package io.qwen4j.core.model;
+
+import static io.qwen4j.core.model.QwenTensors.layer;
+
+import io.qwen4j.ModelFileException;
+import io.qwen4j.ModelFileException.Reason;
+import io.qwen4j.ProgressListener;
+import io.qwen4j.WeightType;
+import io.qwen4j.core.format.Checkpoint;
+import io.qwen4j.core.ops.Ops;
+import io.qwen4j.core.ops.TensorSource;
+import io.qwen4j.core.ops.Weight;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/** Takes a checkpoint's tensors into a backend: what is used together is stacked into one matrix. */
+final class WeightLoader {
+    private final QwenConfig config;
+    private final Ops ops;
+    private final Map<String, TensorSource> sources = new LinkedHashMap<>();
+    private final Map<String, TensorSource> matrices = new LinkedHashMap<>();
+    private final List<Weight> taken = new ArrayList<>();
+    private ProgressMeter progress = new ProgressMeter(ProgressListener.none(), "load", 1);
+
+    /** Finds all tensors and checks their shapes; reads nothing. */
+    WeightLoader(Checkpoint checkpoint, Ops ops, @Nullable WeightType quantization) {
+        config = checkpoint.config();
+        this.ops = ops;
+        for (QwenTensors.Expected expected : QwenTensors.of(config)) {
+            TensorSource source = find(checkpoint, expected);
+            sources.put(expected.name(), source);
+            if (expected.matrix()) {
+                TensorSource converted = source;
+                if (quantization != null) {
+                    converted = QuantizedSource.of(source, QuantizationPlan.typeOf(config, source, quantization));
+                }
+                matrices.put(expected.name(), converted);
+            }
+        }
+    }
+
+    private static TensorSource find(Checkpoint checkpoint, QwenTensors.Expected expected) {
+        TensorSource source = checkpoint.tensor(expected.name())
+                .orElseThrow(() -> new ModelFileException(Reason.MISSING, checkpoint.path(), "tensor " + expected.name() + " is missing"));
+        if (source.rows() != expected.rows() || source.columns() != expected.columns()) {
+            throw new ModelFileException(Reason.SHAPE, checkpoint.path(), "tensor " + expected.name() + " has shape "
+                    + Arrays.toString(checkpoint.shape(expected.name())) + ", expected " + Arrays.toString(expected.shape()));
+        }
+        if (!expected.matrix() && source.type().isQuantized()) {
+            throw new ModelFileException(Reason.UNSUPPORTED, checkpoint.path(),
+                    "vector " + expected.name() + " has type " + source.type() + ", expected F32, F16 or BF16");
+        }
+        return source;
+    }
+
+    long bytesNeeded() {
+        long bytes = 0;
+        for (Map.Entry<String, TensorSource> entry : sources.entrySet()) {
+            TensorSource matrix = matrices.get(entry.getKey());
+            bytes = Math.addExact(bytes, matrix != null ? ops.matrixBytes(matrix) : 4 * entry.getValue().columns());
+        }
+        return bytes;
+    }
+
+    QwenWeights load(boolean checkValues, ProgressListener listener) {
+        long total = matrices.values().stream().mapToLong(TensorSource::byteSize).sum();
+        try {
+            if (checkValues) {
+                checkValues(listener);
+            }
+            progress = new ProgressMeter(listener, "load", total);
+            Weight embedding = matrix(QwenTensors.EMBEDDING);
+            List<QwenWeights.Layer> layers = new ArrayList<>();
+            for (int i = 0; i < config.layers(); i++) {
+                layers.add(new QwenWeights.Layer(
+                        vector(layer(i, QwenTensors.ATTENTION_NORM)),
+                        matrix(layer(i, QwenTensors.QUERY), layer(i, QwenTensors.KEY), layer(i, QwenTensors.VALUE)),
+                        vector(layer(i, QwenTensors.QUERY_BIAS), layer(i, QwenTensors.KEY_BIAS), layer(i, QwenTensors.VALUE_BIAS)),
+                        matrix(layer(i, QwenTensors.OUTPUT)),
+                        vector(layer(i, QwenTensors.MLP_NORM)),
+                        matrix(layer(i, QwenTensors.GATE), layer(i, QwenTensors.UP)),
+                        matrix(layer(i, QwenTensors.DOWN))));
+            }
+            Weight finalNorm = vector(QwenTensors.FINAL_NORM);
+            Weight head = config.tiedHead() ? embedding : matrix(QwenTensors.HEAD);
+            progress.end();
+            return new QwenWeights(embedding, layers, finalNorm, head, taken);
+        } catch (Throwable e) {
+            taken.forEach(Weight::close);
+            throw e;
+        }
+    }
+
+    private void checkValues(ProgressListener listener) {
+        ProgressMeter meter = new ProgressMeter(listener, "check", sources.values().stream().mapToLong(TensorSource::byteSize).sum());
+        for (TensorSource source : sources.values()) {
+            ValueCheck.check(source, meter);
+        }
+        meter.end();
+    }
+
+    private Weight matrix(String... names) {
+        List<TensorSource> parts = new ArrayList<>();
+        for (String name : names) {
+            parts.add(matrices.get(name));
+        }
+        Weight weight = ops.matrix(parts, progress::add);
+        taken.add(weight);
+        return weight;
+    }
+
+    private Weight vector(String... names) {
+        List<TensorSource> parts = new ArrayList<>();
+        for (String name : names) {
+            parts.add(sources.get(name));
+        }
+        Weight weight = ops.vector(parts);
+        taken.add(weight);
+        return weight;
+    }
+}
