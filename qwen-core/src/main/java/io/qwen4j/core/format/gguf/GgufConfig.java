@@ -1,0 +1,137 @@
+package io.qwen4j.core.format.gguf;
+
+import io.qwen4j.ModelFileException;
+import io.qwen4j.ModelFileException.Reason;
+import io.qwen4j.ModelLimits;
+import io.qwen4j.core.format.ConfigChecks;
+import io.qwen4j.core.model.QwenConfig;
+import org.jspecify.annotations.Nullable;
+
+/** Hyper-parameters in GGUF metadata, read as llama.cpp reads them. */
+final class GgufConfig {
+    private static final String ARCHITECTURE = "general.architecture";
+    private static final String SUPPORTED = "qwen2";
+    private static final double DEFAULT_THETA = 10000;
+
+    private final GgufMetadata metadata;
+
+    private GgufConfig(GgufMetadata metadata) {
+        this.metadata = metadata;
+    }
+
+    /**
+     * Reads and checks them.
+     *
+     * @param vocabularyRows rows of the embedding
+     * @param tiedHead whether there is no tensor of the head
+     */
+    static QwenConfig read(GgufMetadata metadata, int vocabularyRows, boolean tiedHead, ModelLimits limits) {
+        return new GgufConfig(metadata).read(vocabularyRows, tiedHead, limits);
+    }
+
+    private QwenConfig read(int vocabularyRows, boolean tiedHead, ModelLimits limits) {
+        int layers = integer("block_count", limits.layers());
+        int hidden = integer("embedding_length", ConfigChecks.MAX_WIDTH);
+        int heads = integer("attention.head_count", ConfigChecks.MAX_HEADS);
+        int kvHeads = has("attention.head_count_kv") ? integer("attention.head_count_kv", ConfigChecks.MAX_HEADS) : heads;
+        int headSize = headSize(hidden, heads);
+        if (has("vocab_size") && integer("vocab_size", Integer.MAX_VALUE) != vocabularyRows) {
+            throw error(
+                    Reason.CONFIG,
+                    key("vocab_size") + " is " + metadata.unsigned(key("vocab_size")) + ", but the embedding has " + vocabularyRows + " rows");
+        }
+        int context = integer("context_length", Integer.MAX_VALUE);
+        var rope = new QwenConfig.Rope(metadata.number(key("rope.freq_base"), DEFAULT_THETA), yarn(context));
+        var config = new QwenConfig(
+                SUPPORTED,
+                layers,
+                hidden,
+                heads,
+                kvHeads,
+                headSize,
+                integer("feed_forward_length", ConfigChecks.MAX_WIDTH),
+                vocabularyRows,
+                tiedHead,
+                (float) metadata.number(key("attention.layer_norm_rms_epsilon")),
+                ConfigChecks.contextLength(context, rope),
+                rope);
+        ConfigChecks.check(config, metadata.file());
+        return config;
+    }
+
+    /** Refuses other architectures. */
+    static void checkArchitecture(GgufMetadata metadata) {
+        String architecture = metadata.string(ARCHITECTURE);
+        if (!architecture.equals(SUPPORTED)) {
+            throw new ModelFileException(
+                    Reason.UNSUPPORTED,
+                    metadata.file(),
+                    ARCHITECTURE + " " + architecture + " is not supported by this version, " + SUPPORTED + " is");
+        }
+    }
+
+    private int headSize(int hidden, int heads) {
+        int headSize;
+        if (has("attention.key_length")) {
+            headSize = integer("attention.key_length", ConfigChecks.MAX_WIDTH);
+        } else if (hidden % heads == 0) {
+            headSize = hidden / heads;
+        } else {
+            throw error(Reason.CONFIG, key("embedding_length") + " " + hidden + " is no multiple of the number of heads " + heads);
+        }
+        for (String part : new String[] {"attention.value_length", "rope.dimension_count"}) {
+            if (has(part) && integer(part, ConfigChecks.MAX_WIDTH) != headSize) {
+                throw error(
+                        Reason.UNSUPPORTED,
+                        key(part) + " is " + metadata.unsigned(key(part)) + ", only the head size " + headSize + " is supported");
+            }
+        }
+        return headSize;
+    }
+
+    /**
+     * llama.cpp multiplies the factor on cosines and sines that follows from the scaling by attn_factor. A file without a type means linear
+     * scaling there, which changes nothing if the factor is 1 or 0.
+     */
+    private QwenConfig.@Nullable Yarn yarn(int context) {
+        double factor = has("rope.scaling.factor")
+                ? metadata.number(key("rope.scaling.factor"))
+                : metadata.number(key("rope.scale_linear"), 1);
+        String type = metadata.string(key("rope.scaling.type"), "linear");
+        if (type.equals("none") || type.equals("linear") && (factor == 1 || factor == 0)) {
+            return null;
+        }
+        if (!type.equals("yarn")) {
+            throw error(Reason.UNSUPPORTED, "rope scaling of type " + type + " is not supported by this version, yarn is");
+        }
+        double scale = ConfigChecks.yarnScale(factor, 1);
+        double logMultiplier = metadata.number(key("rope.scaling.yarn_log_multiplier"), 0);
+        if (logMultiplier != 0) {
+            scale /= ConfigChecks.yarnScale(factor, logMultiplier);
+        }
+        String original = "rope.scaling.original_context_length";
+        return new QwenConfig.Yarn(
+                factor,
+                has(original) ? integer(original, Integer.MAX_VALUE) : context,
+                scale * metadata.number(key("rope.scaling.attn_factor"), 1),
+                metadata.number(key("rope.scaling.yarn_beta_fast"), 32),
+                metadata.number(key("rope.scaling.yarn_beta_slow"), 1),
+                true);
+    }
+
+    private boolean has(String part) {
+        return metadata.has(key(part));
+    }
+
+    private int integer(String part, int most) {
+        return metadata.integer(key(part), 1, most);
+    }
+
+    private static String key(String part) {
+        return SUPPORTED + "." + part;
+    }
+
+    private ModelFileException error(Reason reason, String message) {
+        return new ModelFileException(reason, metadata.file(), message);
+    }
+}

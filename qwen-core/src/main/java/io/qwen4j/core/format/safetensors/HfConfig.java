@@ -1,0 +1,140 @@
+package io.qwen4j.core.format.safetensors;
+
+import io.qwen4j.ModelFileException.Reason;
+import io.qwen4j.ModelLimits;
+import io.qwen4j.core.format.ConfigChecks;
+import io.qwen4j.core.format.JsonObject;
+import io.qwen4j.core.model.QwenConfig;
+import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** config.json, in the keys of transformers up to 4 and from 5 on. Absent keys have the defaults of {@code Qwen2Config}. */
+final class HfConfig {
+    /** Name of the file. */
+    static final String FILE = "config.json";
+    /** Published ones have about 700 bytes. */
+    static final long MAX_BYTES = 8 << 20;
+
+    private static final Logger LOG = LoggerFactory.getLogger(HfConfig.class);
+    private static final double DEFAULT_EPSILON = 1e-6;
+    private static final int DEFAULT_CONTEXT = 32768;
+
+    private HfConfig() {}
+
+    static QwenConfig read(JsonObject json, ModelLimits limits) {
+        refuseOthers(json);
+        int layers = json.integer("num_hidden_layers", 1, limits.layers());
+        int hidden = json.integer("hidden_size", 1, ConfigChecks.MAX_WIDTH);
+        int heads = json.integer("num_attention_heads", 1, ConfigChecks.MAX_HEADS);
+        int kvHeads = json.has("num_key_value_heads") ? json.integer("num_key_value_heads", 1, ConfigChecks.MAX_HEADS) : heads;
+        int headSize;
+        if (json.has("head_dim")) {
+            headSize = json.integer("head_dim", 1, ConfigChecks.MAX_WIDTH);
+        } else if (hidden % heads == 0) {
+            headSize = hidden / heads;
+        } else {
+            throw json.error(Reason.CONFIG, "hidden_size " + hidden + " is no multiple of num_attention_heads " + heads);
+        }
+        int context = json.has("max_position_embeddings")
+                ? json.integer("max_position_embeddings", 1, Integer.MAX_VALUE)
+                : DEFAULT_CONTEXT;
+        QwenConfig.Rope rope = HfRope.read(json, context);
+        int longest = dualChunkLength(json, ConfigChecks.contextLength(context, rope));
+        refuseWindow(json, layers, longest);
+        var config = new QwenConfig(
+                "qwen2",
+                layers,
+                hidden,
+                heads,
+                kvHeads,
+                headSize,
+                json.integer("intermediate_size", 1, ConfigChecks.MAX_WIDTH),
+                json.integer("vocab_size", 1, limits.vocabulary()),
+                json.bool("tie_word_embeddings", false),
+                (float) json.number("rms_norm_eps", DEFAULT_EPSILON),
+                longest,
+                rope);
+        ConfigChecks.check(config, json.file());
+        return config;
+    }
+
+    private static void refuseOthers(JsonObject json) {
+        String type = json.string("model_type", "(absent)");
+        if (!type.equals("qwen2")) {
+            throw json.error(Reason.UNSUPPORTED, "model_type " + type + " is not supported by this version, qwen2 is");
+        }
+        if (json.has("architectures")) {
+            List<?> architectures = json.list("architectures");
+            if (!architectures.isEmpty() && !architectures.contains("Qwen2ForCausalLM") && !architectures.contains("Qwen2Model")) {
+                throw json.error(
+                        Reason.UNSUPPORTED, "architectures " + architectures + " is not supported by this version, Qwen2ForCausalLM is");
+            }
+        }
+        String activation = json.string("hidden_act", "silu");
+        if (!activation.equals("silu")) {
+            throw json.error(Reason.UNSUPPORTED, "hidden_act " + activation + " is not supported, silu is");
+        }
+        if (json.has("quantization_config")) {
+            String method = json.object("quantization_config").string("quant_method", "(unnamed)");
+            throw json.error(
+                    Reason.UNSUPPORTED,
+                    "weights quantized with " + method + " are not supported by this version; BF16, F16, F32 and GGUF files are");
+        }
+        if (json.number("partial_rotary_factor", 1) != 1) {
+            throw json.error(Reason.UNSUPPORTED, "partial_rotary_factor other than 1 is not supported");
+        }
+    }
+
+    /** The keys of the sliding window are in every published file and mean nothing there, because use_sliding_window is false. */
+    private static void refuseWindow(JsonObject json, int layers, int context) {
+        boolean inUse = json.bool("use_sliding_window", false);
+        boolean windowed = false;
+        if (json.has("layer_types")) {
+            List<?> types = json.list("layer_types");
+            if (types.size() != layers) {
+                throw json.error(Reason.CONFIG, "layer_types has " + types.size() + " entries, num_hidden_layers is " + layers);
+            }
+            for (Object type : types) {
+                if (!"full_attention".equals(type) && !"sliding_attention".equals(type)) {
+                    throw json.error(Reason.UNSUPPORTED, "layer_types has \"" + type + "\", which is not supported");
+                }
+            }
+            windowed = types.contains("sliding_attention");
+        } else if (inUse) {
+            windowed = !json.has("max_window_layers") || json.integer("max_window_layers", 0, Integer.MAX_VALUE) < layers;
+        }
+        if (inUse && windowed && json.has("sliding_window") && json.integer("sliding_window", 1, Integer.MAX_VALUE) < context) {
+            throw json.error(
+                    Reason.UNSUPPORTED,
+                    "use_sliding_window with a window of " + json.integer("sliding_window") + " tokens is not supported by this version");
+        }
+    }
+
+    /**
+     * Dual chunk attention (An et al., 2402.17463) with chunks of S tokens, of which W are local, equals plain attention while every position
+     * is at most S and no chunk older than the previous one exists, which is up to 2 (S - W) tokens; beyond the original length logits are
+     * scaled, too. Longer contexts are cut to that.
+     */
+    private static int dualChunkLength(JsonObject json, int context) {
+        if (!json.has("dual_chunk_attention_config")) {
+            return context;
+        }
+        JsonObject chunks = json.object("dual_chunk_attention_config");
+        int size = chunks.integer("chunk_size", 1, Integer.MAX_VALUE);
+        int local = chunks.integer("local_size", 0, size - 1);
+        int original = chunks.has("original_max_position_embeddings")
+                ? chunks.integer("original_max_position_embeddings", 0, Integer.MAX_VALUE)
+                : 0;
+        long longest = Math.min(Math.min(size, 2L * (size - local)), original == 0 ? Integer.MAX_VALUE : original);
+        if (longest >= context) {
+            return context;
+        }
+        LOG.info(
+                "{}: dual chunk attention is not supported by this version; the context is {} tokens instead of {}, where it equals plain attention",
+                json.file(),
+                longest,
+                context);
+        return (int) longest;
+    }
+}

@@ -1,0 +1,130 @@
+package io.qwen4j.core.format.safetensors;
+
+import io.qwen4j.ModelFileException;
+import io.qwen4j.ModelFileException.Reason;
+import io.qwen4j.ModelFileInfo;
+import io.qwen4j.ModelLimits;
+import io.qwen4j.core.format.Checkpoint;
+import io.qwen4j.core.format.FileTensor;
+import io.qwen4j.core.format.GenerationDefaults;
+import io.qwen4j.core.format.JsonObject;
+import io.qwen4j.core.format.ModelDirectory;
+import io.qwen4j.core.format.TensorChecks;
+import io.qwen4j.core.model.QwenConfig;
+import io.qwen4j.core.ops.TensorSource;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+
+/** A Hugging Face directory. */
+public final class SafetensorsCheckpoint implements Checkpoint {
+    private final Path path;
+    private final QwenConfig config;
+    private final GenerationDefaults defaults;
+    private final Map<String, String> metadata;
+    private final SafetensorsShards shards;
+
+    private SafetensorsCheckpoint(
+            Path path, QwenConfig config, GenerationDefaults defaults, Map<String, String> metadata, SafetensorsShards shards) {
+        this.path = path;
+        this.config = config;
+        this.defaults = defaults;
+        this.metadata = metadata;
+        this.shards = shards;
+    }
+
+    /** Opens and checks a directory. */
+    public static SafetensorsCheckpoint open(Path path, ModelLimits limits) {
+        var directory = new ModelDirectory(path);
+        if (!directory.has(HfConfig.FILE)) {
+            throw new ModelFileException(
+                    Reason.MISSING, path, "a model's directory has " + HfConfig.FILE + " and safetensors files; there is no " + HfConfig.FILE);
+        }
+        JsonObject json = JsonObject.read(directory.file(HfConfig.FILE), HfConfig.MAX_BYTES);
+        QwenConfig config = HfConfig.read(json, limits);
+        GenerationDefaults defaults = HfGenerationDefaults.read(directory, json, config.vocabularyRows());
+        Map<String, String> metadata = new LinkedHashMap<>();
+        json.fields().forEach((key, value) -> metadata.put(key, shortened(String.valueOf(value))));
+        SafetensorsShards shards = SafetensorsShards.open(directory, limits);
+        try {
+            var checkpoint = new SafetensorsCheckpoint(path, config, defaults, metadata, shards);
+            TensorChecks.check(checkpoint, Dtype.runnable());
+            return checkpoint;
+        } catch (Throwable e) {
+            shards.close();
+            throw e;
+        }
+    }
+
+    private static String shortened(String text) {
+        return text.length() > 1000 ? text.substring(0, 1000) + "..." : text;
+    }
+
+    @Override
+    public Path path() {
+        return path;
+    }
+
+    @Override
+    public QwenConfig config() {
+        return config;
+    }
+
+    @Override
+    public Set<String> tensorNames() {
+        return Collections.unmodifiableSet(shards.places().keySet());
+    }
+
+    @Override
+    public Optional<TensorSource> tensor(String name) {
+        var place = shards.places().get(name);
+        if (place == null || place.entry().weightType().isEmpty() || place.entry().shape().isEmpty()) {
+            return Optional.empty();
+        }
+        List<Long> shape = place.entry().shape();
+        long columns = shape.get(shape.size() - 1);
+        long rows = 1;
+        for (long n : shape.subList(0, shape.size() - 1)) {
+            rows *= n; // the reader found the whole product to fit
+        }
+        return Optional.of(new FileTensor(
+                name,
+                place.entry().weightType().orElseThrow(),
+                rows,
+                columns,
+                place.file().file(),
+                place.file().start(place.entry())));
+    }
+
+    @Override
+    public long[] shape(String name) {
+        var place = shards.places().get(name);
+        if (place == null) {
+            throw new IllegalArgumentException("no tensor " + name);
+        }
+        return place.entry().shape().stream().mapToLong(Long::longValue).toArray();
+    }
+
+    @Override
+    public GenerationDefaults generationDefaults() {
+        return defaults;
+    }
+
+    @Override
+    public ModelFileInfo describe() {
+        List<ModelFileInfo.Tensor> tensors = new ArrayList<>();
+        shards.places().forEach((name, place) -> tensors.add(
+                new ModelFileInfo.Tensor(name, place.entry().dtype(), place.entry().shape(), place.entry().bytes())));
+        return new ModelFileInfo("safetensors", Collections.unmodifiableMap(metadata), tensors);
+    }
+
+    @Override
+    public void close() {
+        shards.close();
+    }
+}
