@@ -1,0 +1,68 @@
+package io.qwen4j.tool;
+
+import com.fasterxml.jackson.core.JsonGenerator;
+import io.qwen4j.ModelInfo;
+import java.io.IOException;
+import java.util.Locale;
+
+/** The figures of a measurement, as JSON or as a table. */
+record BenchReport(
+        ModelInfo model,
+        int promptTokens,
+        int generateTokens,
+        int depth,
+        int repetitions,
+        BenchCommand.Samples prefill,
+        BenchCommand.Samples decode,
+        BenchCommand.Samples firstToken,
+        double loadSeconds,
+        long peakBytes) {
+    void write(JsonGenerator json) throws IOException {
+        json.writeStartObject();
+        json.writeStringField("model", model.name());
+        json.writeStringField("backend", model.backend());
+        json.writeNumberField("parameters", model.parameters());
+        json.writeNumberField("weight_bytes", model.weightBytes());
+        json.writeNumberField("prompt_tokens", promptTokens);
+        json.writeNumberField("generate_tokens", generateTokens);
+        json.writeNumberField("depth", depth);
+        json.writeNumberField("repetitions", repetitions);
+        write(json, "prefill_tokens_per_second", prefill);
+        write(json, "decode_tokens_per_second", decode);
+        write(json, "time_to_first_token_seconds", firstToken);
+        json.writeNumberField("load_seconds", loadSeconds);
+        if (peakBytes < 0) {
+            json.writeNullField("peak_rss_bytes");
+        } else {
+            json.writeNumberField("peak_rss_bytes", peakBytes);
+        }
+        json.writeEndObject();
+    }
+
+    private static void write(JsonGenerator json, String name, BenchCommand.Samples samples) throws IOException {
+        if (samples.isEmpty()) {
+            json.writeNullField(name);
+            return;
+        }
+        json.writeNumberField(name, samples.median());
+        json.writeNumberField(name + "_min", samples.min());
+        json.writeNumberField(name + "_max", samples.max());
+    }
+
+    String table() {
+        StringBuilder text = new StringBuilder();
+        line(text, "model", String.format(
+                Locale.ROOT, "%s, %,d parameters, weights %.1f MB", model.name(), model.parameters(), model.weightBytes() / 1e6));
+        line(text, "backend", model.backend());
+        line(text, "prefill", promptTokens + " tokens at depth " + depth + ": " + prefill.text() + " tokens/s");
+        line(text, "decode", generateTokens + " tokens at depth " + depth + ": " + decode.text() + " tokens/s");
+        line(text, "first token", firstToken.text() + " s");
+        line(text, "load", String.format(Locale.ROOT, "%.3f s", loadSeconds));
+        line(text, "peak memory", peakBytes < 0 ? "unknown" : String.format(Locale.ROOT, "%.1f MB", peakBytes / 1e6));
+        return text.toString();
+    }
+
+    private static void line(StringBuilder text, String name, String value) {
+        text.append(String.format(Locale.ROOT, "%-12s ", name)).append(value).append('\n');
+    }
+}

@@ -1,0 +1,82 @@
+package io.qwen4j.tool;
+
+import io.qwen4j.Device;
+import io.qwen4j.InstructionSet;
+import io.qwen4j.KvCacheType;
+import io.qwen4j.LoadOptions;
+import io.qwen4j.QwenModel;
+import io.qwen4j.WeightType;
+import io.qwen4j.tinyqwen.TinyQwen;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.util.List;
+
+/** The options every command takes: which model, and how it is loaded. */
+final class CommonFlags {
+    static final List<Option> OPTIONS = List.of(
+            Option.value("--backend", "auto|java|cpu", "where to compute (default auto)"),
+            Option.value("--isa", "baseline|avx2|avx512|vnni", "highest instruction set of the CPU kernels (default the machine's best)"),
+            Option.value("--threads", "N", "compute threads (default one per processor)"),
+            Option.value("--context", "N", "longest sequence in tokens, prompt and answer (default the model's)"),
+            Option.value("--quantization", "TYPE", "convert weight matrices while loading: Q8_0, Q4_0, Q4_K, …"),
+            Option.value("--kv-cache", "f32|f16|bf16", "storage of keys and values (default f16)"),
+            Option.flag("--verbose", "show log messages, and where an error came from"),
+            Option.flag("--help", "show the help of the command"));
+
+    private CommonFlags() {}
+
+    /** Checks all values, so that a wrong one is wrong usage with every command. */
+    static LoadOptions.Builder loadOptions(Arguments arguments) {
+        LoadOptions.Builder options = LoadOptions.builder();
+        Device device = arguments.choice("--backend", Device.values());
+        if (device != null) {
+            options.device(device);
+        }
+        KvCacheType kvCache = arguments.choice("--kv-cache", KvCacheType.values());
+        if (kvCache != null) {
+            options.kvCache(kvCache);
+        }
+        options.instructionSet(arguments.choice("--isa", InstructionSet.values()));
+        options.quantization(arguments.choice("--quantization", WeightType.values()));
+        options.threads(arguments.integer("--threads", 1, 0));
+        options.contextLength(arguments.integer("--context", 1, 0));
+        try {
+            options.build();
+        } catch (IllegalArgumentException e) {
+            throw new UsageException(e.getMessage());
+        }
+        return options;
+    }
+
+    /** The first operand as a model, or the bundled one if there is none or it is named. */
+    static Path model(Arguments arguments) {
+        List<String> operands = arguments.operands();
+        String name = operands.isEmpty() ? TinyQwen.NAME : operands.get(0);
+        Path path;
+        try {
+            path = Path.of(name);
+        } catch (InvalidPathException e) {
+            throw new ToolException("'" + name + "' is no file name: " + e.getReason(), e);
+        }
+        if (Files.exists(path)) {
+            return path;
+        }
+        if (name.equals(TinyQwen.NAME)) {
+            return TinyQwen.directory();
+        }
+        throw new ToolException(name + ": no such model; expected a directory, a GGUF file or " + TinyQwen.NAME);
+    }
+
+    /** Loads the model and shows the progress on a terminal. */
+    static QwenModel load(Arguments arguments, Streams streams) {
+        return load(arguments, streams, loadOptions(arguments));
+    }
+
+    static QwenModel load(Arguments arguments, Streams streams, LoadOptions.Builder options) {
+        Path path = model(arguments);
+        try (ProgressBar bar = new ProgressBar(streams.err())) {
+            return QwenModel.load(path, options.progress(bar).build());
+        }
+    }
+}

@@ -1,0 +1,51 @@
+package io.qwen4j.tool;
+
+import io.qwen4j.QwenModel;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+
+/** The logits after every token of a sequence, to a file. */
+final class LogitsCommand implements Command {
+    @Override
+    public String name() {
+        return "logits";
+    }
+
+    @Override
+    public String synopsis() {
+        return "MODEL --ids 1,2,3 --output FILE.safetensors";
+    }
+
+    @Override
+    public String summary() {
+        return "Write the logits after every token of a sequence";
+    }
+
+    @Override
+    public String details() {
+        return "The file holds one F32 tensor, logits [T, V]: T tokens, V vocabulary rows. No tokenizer files are needed.";
+    }
+
+    @Override
+    public List<Option> options() {
+        return List.of(
+                Option.value("--ids", "1,2,3", "the token ids"),
+                Option.value("--output", "FILE", "the file to write; an existing one is replaced"));
+    }
+
+    @Override
+    public void run(Arguments arguments, Streams streams) throws IOException {
+        int[] ids = TokenIds.array(TokenIds.parseList("--ids", arguments.requiredText("--ids")));
+        Path output = Path.of(arguments.requiredText("--output"));
+        try (QwenModel model = CommonFlags.load(arguments, streams);
+                LogitsFile file = new LogitsFile(output, ids.length, model.info().vocabularyRows());
+                ProgressBar bar = new ProgressBar(streams.err())) {
+            model.logits(ids, (position, row) -> {
+                file.write(position, row);
+                bar.progress("logits", position + 1, ids.length);
+            });
+            file.complete();
+        }
+    }
+}
