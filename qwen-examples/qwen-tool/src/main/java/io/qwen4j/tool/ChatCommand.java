@@ -25,8 +25,8 @@ final class ChatCommand implements Command {
 
     @Override
     public String details() {
-        return "On a terminal lines can be edited and recalled; " + ChatSession.COMMANDS + " are commands, Ctrl-C stops an answer or, at the prompt,\n"
-                + "ends the chat, as Ctrl-D does. Without a terminal every line of standard input is a message, and its answer a paragraph of standard\n"
+        return "On a terminal lines can be edited and recalled; " + ChatSession.COMMANDS + " are commands, Ctrl-C stops an answer or, at the prompt, "
+                + "ends the chat, as Ctrl-D does. Without a terminal every line of standard input is a message, and its answer a paragraph of standard "
                 + "output. --message prints one answer and exits. Sampling is the model's own where no option changes it.";
     }
 

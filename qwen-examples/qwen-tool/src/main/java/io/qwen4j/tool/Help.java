@@ -5,8 +5,9 @@ import java.util.Locale;
 
 /** The texts of {@code qwen help}. */
 final class Help {
+    private static final int WIDTH = 100;
     private static final String MODEL =
-            "MODEL is a Hugging Face directory, a GGUF file, or tiny-qwen, the bundled small model that is taken where none is given.\n";
+            "MODEL is a Hugging Face directory, a GGUF file, or tiny-qwen, the bundled small model that is taken\nwhere none is given.\n";
 
     private Help() {}
 
@@ -24,7 +25,7 @@ final class Help {
         StringBuilder text = new StringBuilder("usage: qwen ").append(command.name()).append(' ').append(command.synopsis()).append("\n\n");
         text.append(command.summary()).append(".\n");
         if (!command.details().isEmpty()) {
-            text.append('\n').append(command.details().strip()).append('\n');
+            text.append('\n').append(wrap(command.details()));
         }
         text.append('\n').append(MODEL);
         if (!command.options().isEmpty()) {
@@ -34,6 +35,21 @@ final class Help {
         text.append("\nCommon options:\n");
         append(text, CommonFlags.OPTIONS);
         return text.toString();
+    }
+
+    private static String wrap(String paragraph) {
+        StringBuilder text = new StringBuilder();
+        int column = 0;
+        for (String word : paragraph.strip().split("\\s+")) {
+            if (column > 0) {
+                boolean fits = column + 1 + word.length() <= WIDTH;
+                text.append(fits ? ' ' : '\n');
+                column = fits ? column + 1 : 0;
+            }
+            text.append(word);
+            column += word.length();
+        }
+        return text.append('\n').toString();
     }
 
     private static void append(StringBuilder text, List<Option> options) {

@@ -28,7 +28,7 @@ final class QuantizeCommand implements Command {
     @Override
     public String details() {
         return "Types: " + String.join(", ", List.of(WeightType.values()).stream().map(WeightType::name).toList())
-                + ".\nNorms and biases are F32; a row that is no whole number of blocks gets the fallback type of the GGUF convention.";
+                + ". Norms and biases are F32; a row that is no whole number of blocks gets the fallback type of the GGUF convention.";
     }
 
     @Override

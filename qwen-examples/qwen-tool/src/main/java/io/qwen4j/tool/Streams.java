@@ -1,5 +1,6 @@
 package io.qwen4j.tool;
 
+import java.io.BufferedInputStream;
 import java.io.BufferedOutputStream;
 import java.io.FileDescriptor;
 import java.io.FileInputStream;
@@ -23,7 +24,8 @@ record Streams(InputStream in, boolean inTerminal, Output out, Output err) {
 
     static Streams standard() {
         return new Streams(
-                new FileInputStream(FileDescriptor.in),
+                // Not the bare file: FileInputStream.readAllBytes of JDK 17 fails on a pipe.
+                new BufferedInputStream(new FileInputStream(FileDescriptor.in), 1 << 16),
                 isTerminal(0),
                 new Output(new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 16), isTerminal(1)),
                 new Output(new BufferedOutputStream(new FileOutputStream(FileDescriptor.err)), isTerminal(2)));

@@ -24,7 +24,7 @@ final class TokenizeCommand implements Command {
 
     @Override
     public String details() {
-        return "Standard input has one JSON string a line, standard output one JSON array of ids a line; --decode the other way round.\n"
+        return "Standard input has one JSON string a line, standard output one JSON array of ids a line; --decode the other way round. "
                 + "Only the tokenizer files of MODEL are needed. Empty lines are skipped.";
     }
 

@@ -1,0 +1,104 @@
+package io.qwen4j.tool;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class UsageTest {
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '~', textBlock = """
+            frobnicate                                          | unknown command 'frobnicate'
+            help frobnicate                                     | unknown command 'frobnicate'
+            generate                                            | found none
+            generate --prompt a --ids 1                         | found several
+            generate --prompt                                   | --prompt needs a value
+            generate --prompt a --frob                          | unknown option --frob
+            generate --prompt a --temperatures 1                | did you mean --temperature?
+            generate --prompt a --temperature hot               | --temperature must be a number
+            generate --prompt a --temperature nan               | --temperature must be a number
+            generate --prompt a --temperature -1                | temperature must be 0.0 to 100.0
+            generate --prompt a --greedy --temperature 1        | exclude each other
+            generate --prompt a --top-p 0                       | topP must be
+            generate --prompt a --top-k -1                      | --top-k must be a whole number from 0
+            generate --prompt a --max-tokens 0                  | --max-tokens must be a whole number from 1
+            generate --prompt a --max-tokens 1e3                | --max-tokens must be a whole number
+            generate --prompt a --seed x                        | --seed must be a whole number
+            generate --prompt a --logit-bias 5                  | --logit-bias must be ID=NUMBER
+            generate --prompt a --logit-bias x=1                | --logit-bias must be token ids
+            generate --prompt a --greedy=yes                    | --greedy takes no value
+            generate --ids 1,a                                  | --ids must be token ids
+            generate --ids 1,-2                                 | --ids must be token ids
+            generate --prompt a --backend gpu                   | --backend must be one of AUTO, JAVA, CPU
+            generate --prompt a --isa sse                       | --isa must be one of BASELINE, AVX2, AVX512, VNNI
+            generate --prompt a --threads 0                     | --threads must be a whole number from 1
+            generate --prompt a --threads 9999                  | threads must be 0 to 1024
+            generate --prompt a --context 0                     | --context must be a whole number from 1
+            generate --prompt a --quantization Q9               | --quantization must be one of F32
+            generate --prompt a --kv-cache q8                   | --kv-cache must be one of F32, F16, BF16
+            generate a b --prompt x                             | 'b' is one argument too many
+            tokenize --decode --plain                           | --plain is for encoding
+            tokenize tiny-qwen other                            | 'other' is one argument too many
+            logits --output f                                   | --ids is missing
+            logits --ids 1                                      | --output is missing
+            perplexity                                          | --file is missing
+            quantize --type Q8_0 --output f                     | MODEL is missing
+            quantize tiny-qwen --output f                       | --type is missing
+            quantize tiny-qwen --type Q8_0                      | --output is missing
+            quantize tiny-qwen --type Q3 --output f             | --type must be one of F32, F16, BF16, Q4_0, Q4_1
+            bench --prompt-tokens 0 --generate-tokens 0         | nothing to measure
+            bench --repetitions 0                               | --repetitions must be a whole number from 1
+            embed --pooling max                                 | --pooling must be one of MEAN, LAST
+            chat --message a --top-p 2                          | topP must be
+            """)
+    void wrongUsageIsStatus2(String line, String expected) {
+        String message = Tool.run(line.strip().split(" +")).wrongUsage();
+        assertTrue(message.contains(expected), message);
+    }
+
+    @Test
+    void nothingIsWrongUsageToo() {
+        Tool.Result result = Tool.run();
+        assertEquals(2, result.status());
+        assertEquals("", result.out());
+        assertTrue(result.err().startsWith("usage: qwen COMMAND"), result.err());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"chat", "generate", "tokenize", "render", "logits", "perplexity", "inspect", "quantize", "bench", "embed"})
+    void everyCommandHasHelp(String command) {
+        for (List<String> words : List.of(List.of("help", command), List.of(command, "--help"), List.of(command, "-h"))) {
+            String help = Tool.run(words.toArray(String[]::new)).succeeded().out();
+            assertTrue(help.startsWith("usage: qwen " + command + " "), help);
+            assertTrue(help.contains("--backend auto|java|cpu"), help);
+            assertTrue(help.lines().allMatch(line -> line.length() <= 120), help);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"help", "--help", "-h"})
+    void overviewNamesEveryCommand(String word) {
+        String help = Tool.run(word).succeeded().out();
+        Main.COMMANDS.forEach(command -> assertTrue(help.contains("\n  " + command.name() + " "), help));
+    }
+
+    @Test
+    void tellsItsVersion() {
+        String version = Tool.run("--version").succeeded().out();
+        assertTrue(version.matches("qwen \\d+\\.\\d+\\.\\d+(-SNAPSHOT)?\n"), version);
+    }
+
+    @Test
+    void valuesMayFollowAnEqualsSignAndTheLastOneCounts() {
+        Arguments parsed = Arguments.parse(
+                List.of(Option.value("--a", "X", ""), Option.flag("--b", "")), List.of("--a=1=2", "m", "--b", "--a", "-3", "--", "--b"));
+        assertEquals("-3", parsed.text("--a"));
+        assertEquals(List.of("1=2", "-3"), parsed.all("--a"));
+        assertEquals(List.of("m", "--b"), parsed.operands());
+        assertTrue(parsed.has("--b"));
+    }
+}
