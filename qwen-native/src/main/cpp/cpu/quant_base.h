@@ -1,0 +1,42 @@
+// Small helpers of the quantized kernels. Everything here lives in the namespace of the target (QW_TARGET) that the including
+// file is compiled for: an inline function of a shared namespace could be emitted for AVX-512 and linked into the baseline.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#define QW_INLINE inline __attribute__((always_inline))
+#define QW_INLINE_LAMBDA __attribute__((always_inline))
+
+namespace qw::QW_TARGET {
+
+template <int N>
+struct Int {
+  static constexpr int value = N;
+};
+
+// fn(Int<0>), fn(Int<1>), ..., fn(Int<N - 1>): a loop whose index is a constant at every optimisation level.
+template <int N, class Fn>
+QW_INLINE void unroll(Fn fn) {
+  if constexpr (N > 0) {
+    unroll<N - 1>(fn);
+    fn(Int<N - 1>{});
+  }
+}
+
+QW_INLINE int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Memory that a stream of panels will reach in some hundred cycles.
+template <int kBytes>
+QW_INLINE void prefetch_group(const uint8_t* p) {
+  constexpr int kAhead = 4096;
+  unroll<kBytes / 64>([&](auto i) QW_INLINE_LAMBDA { __builtin_prefetch(p + kAhead + 64 * i.value); });
+}
+
+QW_INLINE int32_t load_i32(const int8_t* p) {
+  int32_t a;
+  memcpy(&a, p, 4);
+  return a;
+}
+
+}  // namespace qw::QW_TARGET

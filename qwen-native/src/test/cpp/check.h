@@ -1,0 +1,33 @@
+// Counts and prints failed expectations; a test program returns the count as its exit status (at most 1).
+#pragma once
+
+#include <cstdarg>
+#include <cstdio>
+
+namespace qw::test {
+
+class Checks {
+ public:
+  // Prints the first failures in full and only counts the rest: one wrong kernel fails thousands of cases.
+  __attribute__((format(printf, 3, 4))) bool expect(bool ok, const char* format, ...) {
+    done_++;
+    if (ok) return true;
+    if (failed_++ < 20) {
+      va_list args;
+      va_start(args, format);
+      vfprintf(stderr, format, args);
+      va_end(args);
+      fputc('\n', stderr);
+    }
+    return false;
+  }
+  int finish(const char* name) const {
+    printf("%s: %ld checks, %ld failed\n", name, done_, failed_);
+    return done_ == 0 || failed_ > 0 ? 1 : 0;
+  }
+
+ private:
+  long done_ = 0, failed_ = 0;
+};
+
+}  // namespace qw::test
