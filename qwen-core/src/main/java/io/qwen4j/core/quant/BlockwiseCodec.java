@@ -50,15 +50,11 @@ abstract class BlockwiseCodec implements BlockCodec {
 
     /** Working memory of one call, for the searches of the K-blocks. */
     static final class Scratch {
-        /** Level of each value of a block. */
-        final int[] levels = new int[256];
         /** Importance of each value of a group. */
         final float[] importance = new float[32];
         /** Scale of each group. */
         final float[] scales = new float[16];
         /** Offset of each group. */
         final float[] minimums = new float[16];
-        /** Levels of a candidate. */
-        final int[] trial = new int[32];
     }
 }

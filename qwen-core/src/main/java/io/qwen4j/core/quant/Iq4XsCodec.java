@@ -24,6 +24,21 @@ final class Iq4XsCodec extends BlockwiseCodec {
 
     @Override
     void encodeBlock(float[] x, int at, byte[] b, int to, Scratch scratch) {
-        throw new UnsupportedOperationException();
+        float extreme = 0;
+        for (int j = 0; j < 8; j++) {
+            float scale = Iq4NlCodec.scale(x, at + 32 * j);
+            scratch.scales[j] = scale;
+            extreme = Math.abs(scale) > Math.abs(extreme) ? scale : extreme;
+        }
+        float d = ScaleSearch.store(b, to, extreme / -32);
+        int high = 0;
+        for (int j = 0; j < 8; j++) {
+            int s = ScaleSearch.steps(scratch.scales[j], d, -32, 31);
+            high |= (s + 32 >> 4) << 2 * j;
+            int low = s + 32 & 15;
+            b[to + 4 + j / 2] = (byte) (j % 2 == 0 ? low : b[to + 4 + j / 2] | low << 4);
+            Iq4NlCodec.encodeSteps(x, at + 32 * j, d * s, b, to + 8 + 16 * j);
+        }
+        HalfFloats.put16(b, to + 2, high);
     }
 }

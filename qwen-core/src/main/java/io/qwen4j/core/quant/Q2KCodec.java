@@ -1,6 +1,7 @@
 package io.qwen4j.core.quant;
 
 import io.qwen4j.WeightType;
+import java.util.Arrays;
 
 /**
  * {@code x = d s q - dmin m}: 16 groups of 16 values of 2 bits, with 4-bit scales s and minimums m.
@@ -36,6 +37,29 @@ final class Q2KCodec extends BlockwiseCodec {
 
     @Override
     void encodeBlock(float[] x, int at, byte[] b, int to, Scratch scratch) {
-        throw new UnsupportedOperationException();
+        float largestScale = 0;
+        float largestMinimum = 0;
+        for (int g = 0; g < 16; g++) {
+            ScaleSearch.importance(x, at + 16 * g, 16, scratch.importance);
+            ScaleSearch.withMinimum(x, at + 16 * g, 16, 3, scratch.importance, -0.5, 16, scratch.scales, scratch.minimums, g);
+            largestScale = Math.max(largestScale, scratch.scales[g]);
+            largestMinimum = Math.max(largestMinimum, scratch.minimums[g]);
+        }
+        float d = ScaleSearch.store(b, to + D_AT, largestScale / 15);
+        float dmin = ScaleSearch.store(b, to + DMIN_AT, largestMinimum / 15);
+        Arrays.fill(b, to + LEVELS_AT, to + LEVELS_AT + 64, (byte) 0);
+        for (int g = 0; g < 16; g++) {
+            int s = ScaleSearch.steps(scratch.scales[g], d, 0, 15);
+            int m = ScaleSearch.steps(scratch.minimums[g], dmin, 0, 15);
+            b[to + g] = (byte) (s | m << 4);
+            for (int e = 16 * g; e < 16 * g + 16; e++) {
+                putTwoBits(b, to + LEVELS_AT, e, ScaleSearch.steps(x[at + e] + dmin * m, d * s, 0, 3));
+            }
+        }
+    }
+
+    /** Puts the level of value e into zeroed bytes; see {@link #twoBits}. */
+    static void putTwoBits(byte[] b, int at, int e, int level) {
+        b[at + 32 * (e / 128) + e % 32] |= (byte) (level << 2 * (e % 128 / 32));
     }
 }

@@ -1,6 +1,7 @@
 package io.qwen4j.core.quant;
 
 import io.qwen4j.WeightType;
+import java.util.Arrays;
 
 /**
  * {@code x = d (s - 32) (q - 4)}: 16 groups of 16 values of 3 bits, with 6-bit scales s.
@@ -33,6 +34,23 @@ final class Q3KCodec extends BlockwiseCodec {
 
     @Override
     void encodeBlock(float[] x, int at, byte[] b, int to, Scratch scratch) {
-        throw new UnsupportedOperationException();
+        float extreme = 0;
+        for (int g = 0; g < 16; g++) {
+            float scale = ScaleSearch.symmetric(x, at + 16 * g, 16, 4);
+            scratch.scales[g] = scale;
+            extreme = Math.abs(scale) > Math.abs(extreme) ? scale : extreme;
+        }
+        float d = ScaleSearch.store(b, to + D_AT, extreme / -32);
+        Arrays.fill(b, to, to + D_AT, (byte) 0);
+        for (int g = 0; g < 16; g++) {
+            int s = ScaleSearch.steps(scratch.scales[g], d, -32, 31);
+            b[to + SCALES_AT + g % 8] |= (byte) ((s + 32 & 15) << 4 * (g / 8));
+            b[to + SCALES_AT + 8 + g % 4] |= (byte) ((s + 32 >> 4) << 2 * (g / 4));
+            for (int e = 16 * g; e < 16 * g + 16; e++) {
+                int q = ScaleSearch.steps(x[at + e], d * s, -4, 3) + 4;
+                Q2KCodec.putTwoBits(b, to + LEVELS_AT, e, q & 3);
+                b[to + e % 32] |= (byte) (q >> 2 << e / 32);
+            }
+        }
     }
 }

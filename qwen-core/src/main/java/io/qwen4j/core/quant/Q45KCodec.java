@@ -1,6 +1,7 @@
 package io.qwen4j.core.quant;
 
 import io.qwen4j.WeightType;
+import java.util.Arrays;
 
 /**
  * Q4_K and Q5_K: {@code x = d s q - dmin m}: 8 groups of 32 values of 4 or 5 bits, with 6-bit scales s and minimums m.
@@ -50,6 +51,42 @@ final class Q45KCodec extends BlockwiseCodec {
 
     @Override
     void encodeBlock(float[] x, int at, byte[] b, int to, Scratch scratch) {
-        throw new UnsupportedOperationException();
+        int top = fiveBits ? 31 : 15;
+        float largestScale = 0;
+        float largestMinimum = 0;
+        for (int j = 0; j < 8; j++) {
+            ScaleSearch.importance(x, at + 32 * j, 32, scratch.importance);
+            ScaleSearch.withMinimum(x, at + 32 * j, 32, top, scratch.importance, fiveBits ? -0.5 : -1, fiveBits ? 16 : 21,
+                    scratch.scales, scratch.minimums, j);
+            largestScale = Math.max(largestScale, scratch.scales[j]);
+            largestMinimum = Math.max(largestMinimum, scratch.minimums[j]);
+        }
+        float d = ScaleSearch.store(b, to, largestScale / 63);
+        float dmin = ScaleSearch.store(b, to + 2, largestMinimum / 63);
+        Arrays.fill(b, to + SCALES_AT, to + nibblesAt + 128, (byte) 0);
+        for (int j = 0; j < 8; j++) {
+            int s = ScaleSearch.steps(scratch.scales[j], d, 0, 63);
+            int m = ScaleSearch.steps(scratch.minimums[j], dmin, 0, 63);
+            putScales(b, to + SCALES_AT, j, s, m);
+            for (int i = 0; i < 32; i++) {
+                int q = ScaleSearch.steps(x[at + 32 * j + i] + dmin * m, d * s, 0, top);
+                b[to + nibblesAt + 32 * (j / 2) + i] |= (byte) ((q & 15) << 4 * (j & 1));
+                if (fiveBits) {
+                    b[to + FIFTH_AT + i] |= (byte) (q >> 4 << j);
+                }
+            }
+        }
+    }
+
+    /** Puts scale and minimum of group j into zeroed bytes. */
+    private static void putScales(byte[] k, int at, int j, int scale, int minimum) {
+        if (j < 4) {
+            k[at + j] |= (byte) scale;
+            k[at + j + 4] |= (byte) minimum;
+        } else {
+            k[at + j + 4] |= (byte) (scale & 15 | (minimum & 15) << 4);
+            k[at + j - 4] |= (byte) (scale >> 4 << 6);
+            k[at + j] |= (byte) (minimum >> 4 << 6);
+        }
     }
 }
