@@ -4,7 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.qwen4j.WeightType;
-import io.qwen4j.core.testing.TensorFile;
+import io.qwen4j.core.testing.GoldenFiles;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -13,7 +14,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 class DecodeTest {
-    private static final TensorFile GOLDEN = TensorFile.resource("/golden/quant-blocks.safetensors");
+    private static final Path GOLDEN = GoldenFiles.resource("golden/quant-blocks.safetensors");
 
     static List<WeightType> quantized() {
         List<WeightType> out = new ArrayList<>(List.of(WeightType.values()));
@@ -24,8 +25,8 @@ class DecodeTest {
     @ParameterizedTest
     @MethodSource("quantized")
     void equalsGoldenBitForBit(WeightType type) {
-        byte[] blocks = GOLDEN.bytes(type.name() + ".blocks");
-        float[] expected = GOLDEN.floats(type.name() + ".values");
+        byte[] blocks = GoldenFiles.unsignedBytes(GOLDEN, type.name() + ".blocks");
+        float[] expected = GoldenFiles.floats(GOLDEN, type.name() + ".values");
         assertEquals(12, quantized().size());
         assertEquals(expected.length / type.blockSize() * type.blockBytes(), blocks.length);
 

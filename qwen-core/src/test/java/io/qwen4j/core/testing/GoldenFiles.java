@@ -79,6 +79,14 @@ public final class GoldenFiles {
         return values;
     }
 
+    /** The values of a U8 tensor of a safetensors file, row-major. */
+    public static byte[] unsignedBytes(Path file, String tensor) {
+        ByteBuffer bytes = bytes(file, tensor, "U8");
+        byte[] values = new byte[bytes.remaining()];
+        bytes.get(values);
+        return values;
+    }
+
     /** The shape of a tensor of a safetensors file. */
     public static List<Long> shape(Path file, String tensor) {
         try (SafetensorsFile in = SafetensorsFile.open(file, ModelLimits.DEFAULT)) {

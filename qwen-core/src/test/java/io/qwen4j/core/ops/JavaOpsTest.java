@@ -1,0 +1,388 @@
+package io.qwen4j.core.ops;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.qwen4j.Device;
+import io.qwen4j.KvCacheType;
+import io.qwen4j.WeightType;
+import io.qwen4j.core.quant.HalfFloats;
+import io.qwen4j.core.testing.BytesTensor;
+import java.util.List;
+import java.util.Random;
+import java.util.ServiceLoader;
+import java.util.concurrent.atomic.AtomicLong;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class JavaOpsTest {
+    private static final Random RANDOM = new Random(5);
+
+    private static float[] random(int count) {
+        float[] out = new float[count];
+        for (int i = 0; i < count; i++) {
+            out[i] = (float) RANDOM.nextGaussian();
+        }
+        return out;
+    }
+
+    private static Activation filled(Ops ops, int rows, int columns, float[] values) {
+        Activation out = ops.activation(rows, columns);
+        out.buffer().put(0, values);
+        return out;
+    }
+
+    private static float[] values(Activation activation) {
+        float[] out = new float[activation.rows() * activation.columns()];
+        activation.buffer().get(0, out);
+        return out;
+    }
+
+    private static JavaOps ops(int threads) {
+        return new JavaOps(new OpsOptions(threads, null));
+    }
+
+    @Test
+    void isFoundAsTheLastProvider() {
+        OpsProvider provider = ServiceLoader.load(OpsProvider.class).stream().map(ServiceLoader.Provider::get)
+                .filter(p -> p.device() == Device.JAVA).findFirst().orElseThrow();
+        assertEquals(0, provider.priority());
+        assertTrue(provider.unavailabilityCause().isEmpty());
+        try (Ops ops = provider.create(new OpsOptions(3, null))) {
+            assertEquals("java, 3 threads", ops.description());
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1, 1, 1, 1", "2, 3, 5, 1", "3, 7, 33, 4", "2, 9, 256, 2", "4, 1, 100, 17"})
+    void linearMultipliesAndAdds(int threads, int rows, int n, int tokens) {
+        try (Ops ops = ops(threads)) {
+            BytesTensor first = BytesTensor.of("a", WeightType.F32, rows, n, random(rows * n));
+            BytesTensor second = BytesTensor.of("b", WeightType.BF16, 2, n, random(2 * n));
+            AtomicLong read = new AtomicLong();
+            Weight w = ops.matrix(List.of(first, second), read::addAndGet);
+            int m = rows + 2;
+            assertEquals(m, w.rows());
+            assertEquals(n, w.columns());
+            assertEquals(first.byteSize() + second.byteSize(), w.bytes());
+            assertEquals(w.bytes(), read.get());
+            float[] biases = random(m);
+            Weight bias = ops.vector(List.of(
+                    BytesTensor.of("c", WeightType.F32, 1, 1, new float[] {biases[0]}),
+                    BytesTensor.of("d", WeightType.F32, 1, m - 1, java.util.Arrays.copyOfRange(biases, 1, m))));
+            float[] x = random((tokens + 1) * n);
+            Activation in = filled(ops, tokens + 1, n, x);
+            Activation out = filled(ops, tokens + 1, m, random((tokens + 1) * m));
+            float[] before = values(out);
+            ops.linear(in, tokens, w, bias, out);
+            float[] after = values(out);
+            ops.linearAdd(in, tokens, w, out);
+            for (int t = 0; t <= tokens; t++) {
+                for (int r = 0; r < m; r++) {
+                    double sum = 0;
+                    for (int i = 0; i < n; i++) {
+                        sum += (double) x[t * n + i] * (r < rows ? first.values()[r * n + i] : second.values()[(r - rows) * n + i]);
+                    }
+                    int at = t * m + r;
+                    assertEquals(t == tokens ? before[at] : (float) (sum + biases[r]), after[at], 1e-5 * n);
+                    assertEquals(t == tokens ? before[at] : (float) (2 * sum + biases[r]), out.buffer().get(at), 1e-5 * n);
+                }
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void linearAndEmbedDecodeEveryType(WeightType type) {
+        try (Ops ops = ops(2)) {
+            int rows = 6;
+            int n = 512;
+            BytesTensor tensor = BytesTensor.of("w", type, rows, n, random(rows * n));
+            float[] decoded = tensor.values();
+            Weight w = ops.matrix(List.of(tensor), bytes -> {});
+            assertEquals(ops.matrixBytes(tensor), w.bytes());
+            float[] x = random(n);
+            Activation y = ops.activation(1, rows);
+            ops.linear(filled(ops, 1, n, x), 1, w, null, y);
+            Batch batch = new Batch(ops, rows, 1, 1, 32);
+            batch.beginSequence(0, new int[] {0}, 1);
+            for (int r = 0; r < rows; r++) {
+                batch.addToken(rows - 1 - r, false);
+            }
+            Activation embedded = ops.activation(rows, n);
+            ops.embed(w, batch, embedded);
+            for (int r = 0; r < rows; r++) {
+                double sum = 0;
+                for (int i = 0; i < n; i++) {
+                    sum += (double) x[i] * decoded[r * n + i];
+                    assertEquals(decoded[r * n + i], embedded.buffer().get((rows - 1 - r) * n + i));
+                }
+                assertEquals(sum, y.buffer().get(r), 1e-5 * Math.abs(sum) + 1e-6);
+            }
+        }
+    }
+
+    @Test
+    void rmsNormScalesRows() {
+        try (Ops ops = ops(1)) {
+            float[] x = random(3 * 5);
+            float[] gain = random(5);
+            Weight g = ops.vector(List.of(BytesTensor.of("g", WeightType.F32, 1, 5, gain)));
+            Activation a = filled(ops, 3, 5, x);
+            ops.rmsNorm(a, 2, g, 0.5f, a);
+            for (int i = 0; i < 15; i++) {
+                int row = i / 5;
+                double squares = 0;
+                for (int j = 0; j < 5; j++) {
+                    squares += (double) x[row * 5 + j] * x[row * 5 + j];
+                }
+                double expected = row == 2 ? x[i] : x[i] / Math.sqrt(squares / 5 + 0.5) * gain[i % 5];
+                assertEquals(expected, a.buffer().get(i), 1e-6);
+            }
+        }
+    }
+
+    @Test
+    void swiGluGates() {
+        try (Ops ops = ops(1)) {
+            Activation out = ops.activation(2, 2);
+            ops.swiGlu(filled(ops, 2, 4, new float[] {0, 1, 5, 6, -1, -200, 7, 3}), 2, out);
+            float[] expected = {0, (float) (6 / (1 + Math.exp(-1))), (float) (-7 / (1 + Math.E)), 0};
+            for (int i = 0; i < 4; i++) {
+                assertEquals(expected[i], out.buffer().get(i), 1e-6);
+            }
+        }
+    }
+
+    @Test
+    void gatherTakesTheOutputRows() {
+        try (Ops ops = ops(1)) {
+            Batch batch = new Batch(ops, 5, 2, 1, 32);
+            batch.beginSequence(0, new int[] {0}, 1);
+            batch.addToken(0, false);
+            batch.addToken(0, true);
+            batch.beginSequence(0, new int[] {1}, 1);
+            batch.addToken(0, true);
+            Activation out = ops.activation(2, 2);
+            ops.gatherOutputs(filled(ops, 5, 2, new float[] {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}), batch, out);
+            assertEquals(List.of(2f, 3f, 4f, 5f), List.of(
+                    out.buffer().get(0), out.buffer().get(1), out.buffer().get(2), out.buffer().get(3)));
+        }
+    }
+
+    /** Two sequences with pages out of order: rotation, rounding in the cache, and attention against the formula. */
+    @ParameterizedTest
+    @EnumSource
+    void attentionReadsThePagesOfItsSequence(KvCacheType type) {
+        int heads = 6;
+        int kvHeads = 2;
+        int size = 16;
+        AttentionShape shape = new AttentionShape(heads, kvHeads, size, 0.25f);
+        int width = shape.qkvWidth();
+        int[] lengths = {7, 3};
+        try (Ops ops = ops(2)) {
+            KvCache cache = ops.kvCache(new KvLayout(type, 2, 8, 4, kvHeads, size));
+            float[][] qkv = {random(lengths[0] * width), random(lengths[1] * width)};
+            float[][] angles = {random(lengths[0] * size), random(lengths[1] * size)};
+            int[][] tables = {{5, 2}, {7}};
+            float[][] out = new float[2][];
+            out[0] = new float[lengths[0] * shape.queryWidth()];
+            out[1] = new float[lengths[1] * shape.queryWidth()];
+            // First 4 tokens of the first sequence, then its last 3 together with the second sequence.
+            runSlices(ops, shape, cache, qkv, angles, tables, out, new int[][] {{0, 0, 4}});
+            runSlices(ops, shape, cache, qkv, angles, tables, out, new int[][] {{1, 0, 3}, {0, 4, 3}});
+            for (int b = 0; b < 2; b++) {
+                checkAttention(shape, type, lengths[b], qkv[b], angles[b], out[b]);
+            }
+        }
+    }
+
+    /** Each slice is {sequence, first token, count}. */
+    private static void runSlices(
+            Ops ops, AttentionShape shape, KvCache cache, float[][] qkv, float[][] angles, int[][] tables, float[][] out, int[][] slices) {
+        int width = shape.qkvWidth();
+        Batch batch = new Batch(ops, 16, 2, 2, 4);
+        Activation x = ops.activation(16, width);
+        Activation rotation = ops.activation(16, shape.headSize());
+        int row = 0;
+        for (int[] slice : slices) {
+            batch.beginSequence(slice[1], tables[slice[0]], tables[slice[0]].length);
+            for (int t = slice[1]; t < slice[1] + slice[2]; t++) {
+                batch.addToken(0, false);
+                x.buffer().put(row * width, qkv[slice[0]], t * width, width);
+                rotation.buffer().put(row * shape.headSize(), angles[slice[0]], t * shape.headSize(), shape.headSize());
+                row++;
+            }
+        }
+        Activation y = ops.activation(16, shape.queryWidth());
+        for (int layer = 0; layer < 2; layer++) {
+            // Layer 0 gets other contents than layer 1: rotated twice.
+            ops.rotateAndStore(x, rotation, batch, shape, cache, 1 - layer);
+        }
+        for (int i = 0; i < row; i++) {
+            // The cache of layer 1 was written after one rotation; queries must match it.
+            int from = slices[0][2] > i ? slices[0][0] : slices[1][0];
+            int token = slices[0][2] > i ? slices[0][1] + i : slices[1][1] + i - slices[0][2];
+            x.buffer().put(i * width, rotated(shape, qkv[from], angles[from], token));
+        }
+        ops.attention(x, batch, shape, cache, 1, y);
+        for (int i = 0; i < row; i++) {
+            int from = slices[0][2] > i ? slices[0][0] : slices[1][0];
+            int token = slices[0][2] > i ? slices[0][1] + i : slices[1][1] + i - slices[0][2];
+            y.buffer().get(i * shape.queryWidth(), out[from], token * shape.queryWidth(), shape.queryWidth());
+        }
+        batch.close();
+    }
+
+    private static float[] rotated(AttentionShape shape, float[] qkv, float[] angles, int token) {
+        int size = shape.headSize();
+        float[] row = java.util.Arrays.copyOfRange(qkv, token * shape.qkvWidth(), (token + 1) * shape.qkvWidth());
+        for (int h = 0; h < shape.heads() + shape.kvHeads(); h++) {
+            for (int i = 0; i < size / 2; i++) {
+                double a = row[h * size + i];
+                double b = row[h * size + size / 2 + i];
+                double cos = angles[token * size + i];
+                double sin = angles[token * size + size / 2 + i];
+                row[h * size + i] = (float) (a * cos - b * sin);
+                row[h * size + size / 2 + i] = (float) (b * cos + a * sin);
+            }
+        }
+        return row;
+    }
+
+    private static void checkAttention(AttentionShape shape, KvCacheType type, int length, float[] qkv, float[] angles, float[] out) {
+        int size = shape.headSize();
+        int group = shape.heads() / shape.kvHeads();
+        for (int t = 0; t < length; t++) {
+            float[] query = rotated(shape, qkv, angles, t);
+            for (int h = 0; h < shape.heads(); h++) {
+                double[] weights = new double[t + 1];
+                double total = 0;
+                for (int s = 0; s <= t; s++) {
+                    float[] key = rotated(shape, qkv, angles, s);
+                    double score = 0;
+                    for (int i = 0; i < size; i++) {
+                        score += query[h * size + i] * (double) kept(type, key[(shape.heads() + h / group) * size + i]);
+                    }
+                    weights[s] = Math.exp(score * shape.scale());
+                    total += weights[s];
+                }
+                for (int i = 0; i < size; i++) {
+                    double sum = 0;
+                    for (int s = 0; s <= t; s++) {
+                        int at = s * shape.qkvWidth() + (shape.heads() + shape.kvHeads() + h / group) * size + i;
+                        sum += weights[s] / total * kept(type, qkv[at]);
+                    }
+                    assertEquals(sum, out[t * shape.queryWidth() + h * size + i], 1e-5, type + " token " + t + " head " + h);
+                }
+            }
+        }
+    }
+
+    private static float kept(KvCacheType type, float x) {
+        return switch (type) {
+            case F32 -> x;
+            case F16 -> HalfFloats.f16ToFloat(HalfFloats.floatToF16(x));
+            case BF16 -> HalfFloats.bf16ToFloat(HalfFloats.floatToBf16(x));
+        };
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 5})
+    void resultsDoNotDependOnThreadsOrNeighbours(int threads) {
+        float[] w = new Random(1).doubles(37 * 64).collect(FloatSink::new, FloatSink::add, FloatSink::join).values();
+        float[] x = new Random(2).doubles(9 * 64).collect(FloatSink::new, FloatSink::add, FloatSink::join).values();
+        try (Ops one = ops(1); Ops many = ops(threads)) {
+            BytesTensor tensor = BytesTensor.of("w", WeightType.Q4_0, 37, 64, w);
+            Activation all = many.activation(9, 37);
+            many.linear(filled(many, 9, 64, x), 9, many.matrix(List.of(tensor), b -> {}), null, all);
+            for (int t = 0; t < 9; t++) {
+                Activation single = one.activation(1, 37);
+                one.linear(filled(one, 1, 64, java.util.Arrays.copyOfRange(x, t * 64, t * 64 + 64)), 1,
+                        one.matrix(List.of(tensor), b -> {}), null, single);
+                for (int i = 0; i < 37; i++) {
+                    assertEquals(single.buffer().get(i), all.buffer().get(t * 37 + i));
+                }
+            }
+        }
+    }
+
+    private static final class FloatSink {
+        private final java.util.ArrayList<Float> list = new java.util.ArrayList<>();
+
+        void add(double x) {
+            list.add((float) x - 0.5f);
+        }
+
+        void join(FloatSink other) {
+            list.addAll(other.list);
+        }
+
+        float[] values() {
+            float[] out = new float[list.size()];
+            for (int i = 0; i < out.length; i++) {
+                out[i] = list.get(i);
+            }
+            return out;
+        }
+    }
+
+    @Test
+    void wrongShapesAreRefused() {
+        try (Ops ops = ops(1); Ops other = ops(1)) {
+            Weight w = ops.matrix(List.of(BytesTensor.of("w", WeightType.F32, 3, 4, random(12))), b -> {});
+            Weight v = ops.vector(List.of(BytesTensor.of("v", WeightType.F32, 1, 4, random(4))));
+            Activation x = ops.activation(2, 4);
+            Activation y = ops.activation(2, 3);
+            assertSame(y.buffer(), y.buffer());
+            assertThrows(IllegalArgumentException.class, () -> ops.linear(x, 3, w, null, y));
+            assertThrows(IllegalArgumentException.class, () -> ops.linear(x, -1, w, null, y));
+            assertThrows(IllegalArgumentException.class, () -> ops.linear(y, 2, w, null, x));
+            assertThrows(IllegalArgumentException.class, () -> ops.linear(x, 2, w, v, y));
+            assertThrows(IllegalArgumentException.class, () -> ops.linear(x, 2, v, null, y));
+            assertThrows(IllegalArgumentException.class, () -> ops.linear(x, 2, w, null, x));
+            assertThrows(IllegalArgumentException.class, () -> ops.rmsNorm(y, 2, v, 1e-6f, y));
+            assertThrows(IllegalArgumentException.class, () -> ops.swiGlu(x, 2, y));
+            assertThrows(IllegalArgumentException.class, () -> ops.activation(0, 4));
+            assertThrows(IllegalArgumentException.class, () -> ops.matrix(List.of(), b -> {}));
+            assertThrows(IllegalArgumentException.class, () -> ops.matrix(List.of(
+                    BytesTensor.of("a", WeightType.F32, 1, 4, random(4)), BytesTensor.of("b", WeightType.F32, 1, 5, random(5))), b -> {}));
+            assertThrows(IllegalArgumentException.class, () -> ops.vector(List.of(
+                    BytesTensor.of("q", WeightType.Q8_0, 1, 32, random(32)))));
+            Batch batch = new Batch(ops, 1, 1, 1, 4);
+            batch.beginSequence(0, new int[] {0}, 1);
+            batch.addToken(3, false);
+            assertThrows(IllegalArgumentException.class, () -> ops.embed(w, batch, x));
+            KvCache cache = ops.kvCache(new KvLayout(KvCacheType.F32, 1, 1, 4, 1, 16));
+            Activation qkv = ops.activation(1, 48);
+            Activation rotation = ops.activation(1, 16);
+            assertThrows(IllegalArgumentException.class,
+                    () -> ops.rotateAndStore(qkv, rotation, batch, new AttentionShape(1, 1, 16, 1), cache, 1));
+            assertThrows(IllegalArgumentException.class,
+                    () -> ops.attention(qkv, batch, new AttentionShape(2, 2, 8, 1), cache, 0, rotation));
+        }
+    }
+
+    @Test
+    void aClosedBackendRefusesWorkAndAFailedPieceReachesTheCaller() {
+        Workers workers = new Workers(3);
+        for (int round = 0; round < 50; round++) {
+            AtomicLong sum = new AtomicLong();
+            workers.run((piece, worker) -> sum.addAndGet(piece), 100);
+            assertEquals(4950, sum.get());
+            assertThrows(IllegalStateException.class, () -> workers.run((piece, worker) -> {
+                if (piece == 7) {
+                    throw new IllegalStateException("piece 7");
+                }
+            }, 20));
+        }
+        workers.close();
+        workers.close();
+        assertThrows(IllegalStateException.class, () -> workers.run((piece, worker) -> {}, 1));
+    }
+}
