@@ -86,13 +86,18 @@ public final class Json {
 
     /** Reads a whole file as one object. */
     public static Map<String, @Nullable Object> readObject(Path path, long maxBytes) {
+        return readObject(path, maxBytes, TREE_VALUES);
+    }
+
+    /** Reads a whole file as one object of at most so many values. */
+    public static Map<String, @Nullable Object> readObject(Path path, long maxBytes, long maxValues) {
         try (ModelFile file = ModelFile.open(path)) {
             if (file.size() > maxBytes) {
                 throw file.error(Reason.LIMIT, "a size of " + file.size() + " bytes, at most " + maxBytes + " are read");
             }
             return read(file, 0, file.size(), parser -> {
                 expect(file, parser, parser.nextToken(), JsonToken.START_OBJECT, "the file");
-                return new Tree(file, parser).object();
+                return new Tree(file, parser, maxValues).object();
             });
         }
     }
@@ -153,11 +158,13 @@ public final class Json {
     private static final class Tree {
         private final ModelFile file;
         private final JsonParser parser;
-        private int values;
+        private final long most;
+        private long values;
 
-        Tree(ModelFile file, JsonParser parser) {
+        Tree(ModelFile file, JsonParser parser, long most) {
             this.file = file;
             this.parser = parser;
+            this.most = most;
         }
 
         Map<String, @Nullable Object> object() throws IOException {
@@ -174,8 +181,8 @@ public final class Json {
         }
 
         private @Nullable Object value() throws IOException {
-            if (++values > TREE_VALUES) {
-                throw file.error(Reason.LIMIT, "more than " + TREE_VALUES + " values");
+            if (++values > most) {
+                throw file.error(Reason.LIMIT, "more than " + most + " values");
             }
             return switch (parser.currentToken()) {
                 case START_OBJECT -> object();

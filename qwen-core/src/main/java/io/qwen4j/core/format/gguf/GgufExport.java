@@ -1,0 +1,125 @@
+package io.qwen4j.core.format.gguf;
+
+import io.qwen4j.ModelLimits;
+import io.qwen4j.SamplingOptions;
+import io.qwen4j.WeightType;
+import io.qwen4j.core.format.Checkpoint;
+import io.qwen4j.core.format.ConfigChecks;
+import io.qwen4j.core.format.ModelDirectory;
+import io.qwen4j.core.model.QwenConfig;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** The metadata of a GGUF file that llama.cpp reads, for any checkpoint. Names of tensors are in {@link GgufNames}. */
+public final class GgufExport {
+    private static final Logger LOG = LoggerFactory.getLogger(GgufExport.class);
+    private static final String FILE_TYPE = "general.file_type";
+    private static final String QUANTIZATION_VERSION = "general.quantization_version";
+    /** Of the block formats; 2 since May 2023. */
+    private static final int QUANTIZATION = 2;
+
+    private GgufExport() {}
+
+    /**
+     * The metadata, in the order of the file.
+     *
+     * @param checkpoint an open checkpoint; of a Hugging Face directory the tokenizer's files are read, too
+     * @param type the type of the matrices
+     */
+    public static Map<String, GgufValue> metadata(Checkpoint checkpoint, WeightType type, ModelLimits limits) {
+        Map<String, GgufValue> out = new LinkedHashMap<>();
+        if (checkpoint instanceof GgufCheckpoint gguf) {
+            GgufMetadata from = gguf.metadata();
+            // The new file is one file with the default alignment.
+            from.keys().stream()
+                    .filter(key -> !key.startsWith("split.") && !key.equals("general.alignment"))
+                    .forEach(key -> out.put(key, from.value(key)));
+        } else {
+            general(checkpoint, out);
+            hyperParameters(checkpoint.config(), out);
+            new HfVocabulary(new ModelDirectory(checkpoint.path()), checkpoint.config().vocabularyRows(), limits).addTo(out);
+        }
+        out.put(FILE_TYPE, GgufValue.of(fileType(type)));
+        out.put(QUANTIZATION_VERSION, GgufValue.of(QUANTIZATION));
+        return out;
+    }
+
+    private static void general(Checkpoint checkpoint, Map<String, GgufValue> out) {
+        out.put("general.architecture", GgufValue.of("qwen2"));
+        out.put("general.type", GgufValue.of("model"));
+        out.put("general.name", GgufValue.of(String.valueOf(checkpoint.path().toAbsolutePath().normalize().getFileName())));
+        SamplingOptions sampling = checkpoint.generationDefaults().sampling();
+        SamplingOptions plain = SamplingOptions.builder().build();
+        if (!sampling.equals(plain)) {
+            out.put("general.sampling.temp", GgufValue.of(sampling.temperature()));
+            out.put("general.sampling.top_k", GgufValue.of(sampling.topK()));
+            out.put("general.sampling.top_p", GgufValue.of(sampling.topP()));
+            out.put("general.sampling.min_p", GgufValue.of(sampling.minP()));
+            out.put("general.sampling.penalty_repeat", GgufValue.of(sampling.repetitionPenalty()));
+        }
+    }
+
+    private static void hyperParameters(QwenConfig c, Map<String, GgufValue> out) {
+        out.put("qwen2.block_count", GgufValue.of(c.layers()));
+        out.put("qwen2.context_length", GgufValue.of(c.contextLength()));
+        out.put("qwen2.embedding_length", GgufValue.of(c.hiddenSize()));
+        out.put("qwen2.feed_forward_length", GgufValue.of(c.ffnSize()));
+        out.put("qwen2.attention.head_count", GgufValue.of(c.heads()));
+        out.put("qwen2.attention.head_count_kv", GgufValue.of(c.kvHeads()));
+        out.put("qwen2.attention.layer_norm_rms_epsilon", GgufValue.of(c.normEpsilon()));
+        out.put("qwen2.rope.freq_base", GgufValue.of((float) c.rope().theta()));
+        out.put("qwen2.vocab_size", GgufValue.of(c.vocabularyRows()));
+        if (c.heads() * c.headSize() != c.hiddenSize()) {
+            out.put("qwen2.attention.key_length", GgufValue.of(c.headSize()));
+            out.put("qwen2.attention.value_length", GgufValue.of(c.headSize()));
+            out.put("qwen2.rope.dimension_count", GgufValue.of(c.headSize()));
+        }
+        QwenConfig.Yarn yarn = c.rope().yarn();
+        if (yarn != null) {
+            yarn(yarn, out);
+        }
+    }
+
+    /** llama.cpp computes the factor on cosines and sines from the scaling and multiplies it by attn_factor. */
+    private static void yarn(QwenConfig.Yarn yarn, Map<String, GgufValue> out) {
+        out.put("qwen2.rope.scaling.type", GgufValue.of("yarn"));
+        out.put("qwen2.rope.scaling.factor", GgufValue.of((float) yarn.factor()));
+        out.put("qwen2.rope.scaling.original_context_length", GgufValue.of(yarn.originalContextLength()));
+        float attention = (float) (yarn.attentionFactor() / ConfigChecks.yarnScale(yarn.factor(), 1));
+        if (attention != 1) {
+            out.put("qwen2.rope.scaling.attn_factor", GgufValue.of(attention));
+        }
+        if (yarn.betaFast() != 32) {
+            out.put("qwen2.rope.scaling.yarn_beta_fast", GgufValue.of((float) yarn.betaFast()));
+        }
+        if (yarn.betaSlow() != 1) {
+            out.put("qwen2.rope.scaling.yarn_beta_slow", GgufValue.of((float) yarn.betaSlow()));
+        }
+        if (!yarn.truncate()) {
+            LOG.warn("GGUF has no key for truncate=false of YaRN; readers of the file will round its borders to whole dimensions");
+        }
+    }
+
+    /** What {@code general.file_type} calls a file whose matrices have a type; the K types without their mixtures are the small ones. */
+    private static int fileType(WeightType type) {
+        return switch (type) {
+            case F32 -> 0;
+            case F16 -> 1;
+            case Q4_0 -> 2;
+            case Q4_1 -> 3;
+            case Q8_0 -> 7;
+            case Q5_0 -> 8;
+            case Q5_1 -> 9;
+            case Q2_K -> 10;
+            case Q3_K -> 11;
+            case Q4_K -> 14;
+            case Q5_K -> 16;
+            case Q6_K -> 18;
+            case IQ4_NL -> 25;
+            case IQ4_XS -> 30;
+            case BF16 -> 32;
+        };
+    }
+}

@@ -1,0 +1,191 @@
+package io.qwen4j.core.format.gguf;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.qwen4j.ModelFileException;
+import io.qwen4j.ModelLimits;
+import io.qwen4j.WeightType;
+import io.qwen4j.core.format.Checkpoint;
+import io.qwen4j.core.format.CheckpointReader;
+import io.qwen4j.core.format.GenerationDefaults;
+import io.qwen4j.core.model.QwenConfig;
+import io.qwen4j.core.model.QwenTensors;
+import io.qwen4j.core.testing.GoldenFiles;
+import io.qwen4j.core.testing.TinyCheckpoints;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+class GgufWriterTest {
+    @TempDir
+    Path temp;
+
+    @ParameterizedTest
+    @EnumSource(WeightType.class)
+    void writesWhatTheReaderReads(WeightType type) {
+        var config = new QwenConfig("qwen2", 2, 256, 8, 2, 32, 512, 96, false, 1e-6f, 128, new QwenConfig.Rope(10000, null));
+        var random = new Random(7);
+        List<GgufWriter.Tensor> tensors = QwenTensors.of(config).stream()
+                .map(e -> new GgufWriter.Tensor(
+                        GgufNames.toGguf(e.name()),
+                        e.matrix() ? type : WeightType.F32,
+                        Arrays.stream(e.shape()).boxed().toList()))
+                .toList();
+        Map<String, byte[]> data = new LinkedHashMap<>();
+        Path file = temp.resolve("m.gguf");
+        try (GgufWriter out = GgufWriter.create(file, TinyCheckpoints.metadata(config), tensors)) {
+            for (GgufWriter.Tensor tensor = out.next(); tensor != null; tensor = out.next()) {
+                byte[] bytes = new byte[(int) tensor.bytes()];
+                random.nextBytes(bytes);
+                data.put(tensor.name(), bytes);
+                int half = bytes.length / 2;
+                out.write(ByteBuffer.wrap(bytes, 0, half));
+                out.write(ByteBuffer.wrap(bytes, half, bytes.length - half));
+            }
+            out.finish();
+        }
+        try (Checkpoint read = CheckpointReader.open(file, ModelLimits.DEFAULT)) {
+            assertEquals(config, read.config());
+            for (QwenTensors.Expected e : QwenTensors.of(config)) {
+                var found = read.tensor(e.name()).orElseThrow();
+                assertEquals(e.matrix() ? type : WeightType.F32, found.type());
+                assertArrayEquals(e.shape(), read.shape(e.name()));
+                assertArrayEquals(data.get(GgufNames.toGguf(e.name())), TinyCheckpoints.bytes(found), e.name());
+            }
+        }
+    }
+
+    @Test
+    void keepsAllKindsOfValues() throws IOException {
+        Map<String, GgufValue> values = new LinkedHashMap<>();
+        values.put("a.u32", GgufValue.of(-1));
+        values.put("a.f32", GgufValue.of(1.5f));
+        values.put("a.bool", GgufValue.of(true));
+        values.put("a.string", GgufValue.of("é\n\u0000"));
+        values.put("a.strings", GgufValue.of(List.of("", "Ġ Ġ", "x".repeat(100_000))));
+        values.put("a.ints", GgufValue.of(new int[] {1, -1, 5}));
+        Path path = temp.resolve("v.gguf");
+        try (GgufWriter out = GgufWriter.create(path, values, List.of())) {
+            assertNull(out.next());
+            out.finish();
+        }
+        GgufMetadata read = GgufFile.readMetadata(path, ModelLimits.DEFAULT);
+        assertEquals(List.copyOf(values.keySet()), List.copyOf(read.keys()));
+        assertEquals(0xffffffffL, read.unsigned("a.u32"));
+        assertEquals(1.5, read.number("a.f32"));
+        assertTrue(read.bool("a.bool"));
+        assertEquals("é\n\u0000", read.string("a.string"));
+        assertEquals(List.of("", "Ġ Ġ", "x".repeat(100_000)), read.strings("a.strings"));
+        assertArrayEquals(new int[] {1, -1, 5}, read.ints("a.ints"));
+        assertThrows(ModelFileException.class, () -> read.strings("a.ints"));
+        assertThrows(ModelFileException.class, () -> read.string("a.none"));
+    }
+
+    @Test
+    void leavesNothingBehindWhenItIsNotFinished() throws IOException {
+        Path path = temp.resolve("half.gguf");
+        Files.writeString(path, "old");
+        var tensor = new GgufWriter.Tensor("token_embd.weight", WeightType.Q8_0, List.of(3L, 64L));
+        try (GgufWriter out = GgufWriter.create(path, Map.of(), List.of(tensor))) {
+            out.write(ByteBuffer.allocate(68));
+            assertThrows(IllegalStateException.class, out::finish);
+            assertThrows(IllegalArgumentException.class, () -> out.write(ByteBuffer.allocate(3 * 68)));
+        }
+        try (Stream<Path> left = Files.list(temp)) {
+            assertEquals(List.of(path), left.toList());
+        }
+        assertEquals("old", Files.readString(path));
+    }
+
+    @Test
+    void exportsTheTokenizerOfADirectory() {
+        Path directory = GoldenFiles.unpack("tiny-qwen", temp);
+        var config = new QwenConfig("qwen2", 4, 256, 4, 2, 64, 768, 4096, true, 1e-6f, 1024, new QwenConfig.Rope(1e6, null));
+        TinyCheckpoints.weights(directory, config, WeightType.BF16, 1);
+        try (Checkpoint ours = CheckpointReader.open(directory, ModelLimits.DEFAULT)) {
+            assertEquals(config, ours.config());
+            Map<String, GgufValue> values = GgufExport.metadata(ours, WeightType.Q4_K, ModelLimits.DEFAULT);
+            Path path = temp.resolve("t.gguf");
+            try (GgufWriter out = GgufWriter.create(path, values, List.of())) {
+                out.finish();
+            }
+            GgufMetadata m = GgufFile.readMetadata(path, ModelLimits.DEFAULT);
+            assertEquals("gpt2", m.string("tokenizer.ggml.model"));
+            assertEquals("qwen2", m.string("tokenizer.ggml.pre"));
+            List<String> tokens = m.strings("tokenizer.ggml.tokens");
+            assertEquals(4096, tokens.size());
+            assertEquals("<|endoftext|>", tokens.get(3968));
+            assertEquals("[PAD4095]", tokens.get(4095));
+            int[] types = m.ints("tokenizer.ggml.token_type");
+            assertEquals(1, types[0]);
+            assertEquals(3, types[3968]);
+            assertEquals(4, types[tokens.indexOf("<tool_call>")]);
+            assertEquals(3, types[tokens.indexOf("<|fim_prefix|>")]);
+            assertEquals(5, types[4095]);
+            assertEquals("Ġ a", m.strings("tokenizer.ggml.merges").get(0));
+            assertEquals(3970, m.unsigned("tokenizer.ggml.eos_token_id"));
+            assertEquals(3968, m.unsigned("tokenizer.ggml.padding_token_id"));
+            assertFalse(m.bool("tokenizer.ggml.add_bos_token"));
+            assertEquals(14, m.unsigned("general.file_type"));
+            assertEquals(2, m.unsigned("general.quantization_version"));
+            assertTrue(m.string("tokenizer.chat_template").contains("<|im_start|>"));
+            assertEquals(1.05, m.number("general.sampling.penalty_repeat"), 1e-6);
+            GenerationDefaults found = GgufGenerationDefaults.read(m, config.vocabularyRows());
+            assertEquals(ours.generationDefaults().sampling(), found.sampling());
+            assertEquals(Set.of(3968, 3970), ours.generationDefaults().endTokens());
+            assertEquals(
+                    Set.of("<|endoftext|>", "<|im_end|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>"),
+                    found.endTokens().stream().map(tokens::get).collect(Collectors.toSet()));
+        }
+    }
+
+    @Test
+    void copiesTheMetadataOfAGgufFile() {
+        Path path = TinyCheckpoints.gguf(temp.resolve("m.gguf"), TinyCheckpoints.config(true), WeightType.F16, 1);
+        try (Checkpoint c = CheckpointReader.open(path, ModelLimits.DEFAULT)) {
+            Map<String, GgufValue> values = GgufExport.metadata(c, WeightType.Q8_0, ModelLimits.DEFAULT);
+            assertEquals("qwen2", values.get("general.architecture").strings(1).get(0));
+            assertEquals(7, values.get("general.file_type").integers()[0]);
+        }
+    }
+
+    @Test
+    void keepsYarn() {
+        Path directory = GoldenFiles.unpack("yarn-new-keys", temp);
+        try (Checkpoint c = CheckpointReader.open(directory, ModelLimits.DEFAULT)) {
+            Map<String, GgufValue> values = GgufExport.metadata(c, WeightType.F32, ModelLimits.DEFAULT);
+            QwenConfig.Yarn expected = c.config().rope().yarn();
+            QwenConfig.Yarn found = GgufConfig.read(new GgufMetadata(directory, values), 512, false, ModelLimits.DEFAULT)
+                    .rope()
+                    .yarn();
+            assertEquals(expected.attentionFactor(), found.attentionFactor(), 1e-6);
+            assertEquals(
+                    expected,
+                    new QwenConfig.Yarn(
+                            found.factor(),
+                            found.originalContextLength(),
+                            expected.attentionFactor(),
+                            found.betaFast(),
+                            found.betaSlow(),
+                            found.truncate()));
+        }
+    }
+}
