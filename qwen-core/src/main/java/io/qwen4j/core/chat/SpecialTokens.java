@@ -1,8 +1,8 @@
 package io.qwen4j.core.chat;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import io.qwen4j.core.chat.jinja.Seq;
 import io.qwen4j.core.chat.jinja.Text;
+import io.qwen4j.core.format.gguf.GgufMetadata;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -16,7 +16,7 @@ final class SpecialTokens {
     private SpecialTokens() {}
 
     /** Those of tokenizer_config.json, each a string or an object with content; one that is null is not defined. */
-    static Map<String, Object> of(JsonNode config) {
+    static Map<String, Object> of(Map<String, @Nullable Object> config) {
         Map<String, Object> tokens = new HashMap<>();
         for (String name : NAMES) {
             Text token = token(config.get(name));
@@ -25,10 +25,12 @@ final class SpecialTokens {
             }
         }
         List<Object> additional = new ArrayList<>();
-        for (JsonNode entry : config.path("additional_special_tokens")) {
-            Text token = token(entry);
-            if (token != null) {
-                additional.add(token);
+        if (config.get("additional_special_tokens") instanceof List<?> list) {
+            for (Object entry : list) {
+                Text token = token(entry);
+                if (token != null) {
+                    additional.add(token);
+                }
             }
         }
         if (!additional.isEmpty()) {
@@ -37,9 +39,28 @@ final class SpecialTokens {
         return tokens;
     }
 
-    private static @Nullable Text token(@Nullable JsonNode node) {
-        JsonNode content = node != null && node.isObject() ? node.get("content") : node;
-        return content != null && content.isTextual() ? Text.trusted(content.textValue()) : null;
+    private static @Nullable Text token(@Nullable Object value) {
+        Object content = value instanceof Map<?, ?> object ? object.get("content") : value;
+        return content instanceof String string ? Text.trusted(string) : null;
+    }
+
+    /** Those of a GGUF file, given by id. */
+    static Map<String, Object> of(GgufMetadata metadata) {
+        Map<String, Object> tokens = new HashMap<>();
+        if (!metadata.has("tokenizer.ggml.tokens")) {
+            return tokens;
+        }
+        List<String> all = metadata.strings("tokenizer.ggml.tokens");
+        for (String name : List.of("bos", "eos", "unk", "pad")) {
+            String key = "tokenizer.ggml." + (name.equals("unk") ? "unknown" : name.equals("pad") ? "padding" : name) + "_token_id";
+            if (metadata.has(key)) {
+                int id = metadata.integer(key, 0, Integer.MAX_VALUE);
+                if (id < all.size()) {
+                    tokens.put(name + "_token", Text.trusted(all.get(id)));
+                }
+            }
+        }
+        return tokens;
     }
 
     /** Those of a family whose templates always begin with their token and name its counterpart in the source. */
