@@ -1,0 +1,30 @@
+package io.qwen4j.core.tokenizer;
+
+import java.util.Arrays;
+
+/**
+ * The spelling of bytes in vocabulary files, that of GPT-2: printable bytes stand for themselves, the other 68 in ascending order for U+0100
+ * and what follows (a space is U+0120).
+ */
+final class ByteCharacters {
+    private static final int END = 0x144;
+    private static final short[] BYTES = table();
+
+    private ByteCharacters() {}
+
+    private static short[] table() {
+        short[] bytes = new short[END];
+        Arrays.fill(bytes, (short) -1);
+        int next = 0x100;
+        for (int b = 0; b < 256; b++) {
+            boolean printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+            bytes[printable ? b : next++] = (short) b;
+        }
+        return bytes;
+    }
+
+    /** The byte that a character stands for, or -1 if it stands for none. */
+    static int byteOf(char c) {
+        return c < END ? BYTES[c] : -1;
+    }
+}
