@@ -13,7 +13,7 @@
 QW_DECLARE(baseline)
 QW_DECLARE(avx2)
 QW_DECLARE(avx512)
-QW_DECLARE(avx512vnni)
+QW_DECLARE(vnni)
 #undef QW_DECLARE
 
 namespace qw::test {
@@ -30,11 +30,11 @@ inline std::vector<Target> quant_targets() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+  const bool has_vnni = avx512 && __builtin_cpu_supports("avx512vnni");
   return {{"baseline", true, &baseline::quantized_format, &baseline::quantize_rows},
           {"avx2", avx2, &avx2::quantized_format, &avx2::quantize_rows},
           {"avx512", avx512, &avx512::quantized_format, &avx512::quantize_rows},
-          {"avx512vnni", vnni, &avx512vnni::quantized_format, &avx512vnni::quantize_rows}};
+          {"vnni", has_vnni, &vnni::quantized_format, &vnni::quantize_rows}};
 }
 
 }  // namespace qw::test

@@ -1,5 +1,5 @@
-// Small helpers of the quantized kernels. Everything here lives in the namespace of the target (QW_TARGET) that the including
-// file is compiled for: an inline function of a shared namespace could be emitted for AVX-512 and linked into the baseline.
+// Small helpers of the quantized kernels. All of them live in a nameless namespace inside that of the target (QW_TARGET) which the
+// including file is compiled for: a weak symbol compiled for AVX-512 could be linked into the baseline.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 #define QW_INLINE_LAMBDA __attribute__((always_inline))
 
 namespace qw::QW_TARGET {
+namespace {
 
 template <int N>
 struct Int {
@@ -39,4 +40,5 @@ QW_INLINE int32_t load_i32(const int8_t* p) {
   return a;
 }
 
+}  // namespace
 }  // namespace qw::QW_TARGET

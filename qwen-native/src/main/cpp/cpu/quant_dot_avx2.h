@@ -7,6 +7,7 @@
 #include "cpu/quant_simd_avx2.h"
 
 namespace qw::QW_TARGET {
+namespace {
 
 constexpr int kByteOffset = 0;  // weights with a range of 8 bits are kept signed
 
@@ -71,4 +72,5 @@ struct Dot<255> {
   static QW_INLINE I32x16 finish(const Acc& acc) { return {acc.a, acc.b}; }
 };
 
+}  // namespace
 }  // namespace qw::QW_TARGET

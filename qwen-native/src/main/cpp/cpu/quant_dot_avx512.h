@@ -7,6 +7,7 @@
 #include "cpu/quant_simd_avx512.h"
 
 namespace qw::QW_TARGET {
+namespace {
 
 constexpr int kByteOffset = 0;  // weights with a range of 8 bits are kept signed
 
@@ -63,4 +64,5 @@ struct Dot<255> {
   static QW_INLINE I32x16 finish(const Acc& acc) { return {acc.sum}; }
 };
 
+}  // namespace
 }  // namespace qw::QW_TARGET

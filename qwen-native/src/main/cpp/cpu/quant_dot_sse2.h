@@ -5,6 +5,7 @@
 #include "cpu/quant_simd_sse2.h"
 
 namespace qw::QW_TARGET {
+namespace {
 
 constexpr int kByteOffset = 128;  // weights with a range of 8 bits are kept unsigned: widening them needs no sign
 
@@ -54,4 +55,5 @@ struct Dot {
   }
 };
 
+}  // namespace
 }  // namespace qw::QW_TARGET

@@ -5,6 +5,7 @@
 #include "cpu/quant_simd_avx512.h"
 
 namespace qw::QW_TARGET {
+namespace {
 
 // Weights with a range of 8 bits are kept with an offset of 128.
 constexpr int kByteOffset = 128;
@@ -30,4 +31,5 @@ struct Dot {
   static QW_INLINE I32x16 finish(const Acc& acc, const int32_t*) { return {acc.v}; }
 };
 
+}  // namespace
 }  // namespace qw::QW_TARGET

@@ -1,7 +1,8 @@
-// The quantized weight formats of one target, complete. The including file defines QW_TARGET and includes one quant_dot_*.h first.
+// The quantized weight formats of one target, complete. The including file defines QW_TARGET.
 
 #include "common/blocks.h"
 #include "cpu/kernels.h"
+#include "cpu/quant_target.h"
 #include "cpu/quant_planes.inl"
 #include "cpu/quant_scales.inl"
 #include "cpu/quant_types.inl"
@@ -10,12 +11,15 @@
 #include "cpu/quant_multiply.inl"
 
 namespace qw::QW_TARGET {
+namespace {
 
 template <class Type>
 static const WeightFormat* format_of() {
   static constexpr WeightFormat format{true, &Panel<Type>::bytes, &pack<Type>, &decode_row<Type>, &multiply<Type>};
   return &format;
 }
+
+}  // namespace
 
 // The format of a quantized type, null for the others.
 const WeightFormat* quantized_format(WeightType type) {

@@ -8,6 +8,7 @@
 // panels x kTileTokens tokens at a time. The float sums of the chunk wait in a buffer between passes.
 
 namespace qw::QW_TARGET {
+namespace {
 
 // 128 tokens spread the unpacking of a pass thin (about 25 cycles of 128 * 10 a group) and keep the sums of two panels in 16 KiB.
 constexpr int kChunkTokens = 128;
@@ -188,4 +189,5 @@ static void multiply(const MultiplyArgs& a) {
   }
 }
 
+}  // namespace
 }  // namespace qw::QW_TARGET

@@ -1,6 +1,7 @@
 // Packing rows of the file into panels, and reading a row back.
 
 namespace qw::QW_TARGET {
+namespace {
 
 // Geometry of the panel of a type: superblocks of kGroups groups, the last one possibly not full (its room is there).
 template <class Type>
@@ -92,4 +93,5 @@ static void decode_row(const uint8_t* panel, int64_t columns, int64_t row_in_pan
   }
 }
 
+}  // namespace
 }  // namespace qw::QW_TARGET

@@ -3,6 +3,7 @@
 // planes: kLow low bits of every code first, then kHigh high bits, each plane with 64 * bits bytes, so nothing is padded.
 
 namespace qw::QW_TARGET {
+namespace {
 
 constexpr int kGroupColumns = 32;
 constexpr int kGroupVectors = 8;
@@ -63,4 +64,5 @@ struct Planes {
   }
 };
 
+}  // namespace
 }  // namespace qw::QW_TARGET

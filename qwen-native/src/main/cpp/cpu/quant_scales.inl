@@ -4,6 +4,7 @@
 // float (11 bits of a half times at most 8), so nothing is lost against the file.
 
 namespace qw::QW_TARGET {
+namespace {
 
 // The scales of one file block of one row. scale and minimum count the spans of the block (16 or 32 columns) one by one.
 struct RowScales {
@@ -143,4 +144,5 @@ struct NibbleScalesMinimum {
   }
 };
 
+}  // namespace
 }  // namespace qw::QW_TARGET

@@ -6,6 +6,7 @@
 #include "cpu/quant_base.h"
 
 namespace qw::QW_TARGET {
+namespace {
 
 struct F32x16 { __m256 a, b; };
 struct I32x16 { __m256i a, b; };
@@ -102,4 +103,5 @@ QW_INLINE U8x64 lookup16(U8x64 index, const uint8_t* table) {
   return {_mm256_shuffle_epi8(t, index.a), _mm256_shuffle_epi8(t, index.b)};
 }
 
+}  // namespace
 }  // namespace qw::QW_TARGET

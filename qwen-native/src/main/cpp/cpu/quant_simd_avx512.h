@@ -10,6 +10,7 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 
 namespace qw::QW_TARGET {
+namespace {
 
 struct F32x16 { __m512 v; };
 struct I32x16 { __m512i v; };
@@ -89,4 +90,5 @@ QW_INLINE U8x64 lookup16(U8x64 index, const uint8_t* table) {
   return {_mm512_shuffle_epi8(t, index.v)};
 }
 
+}  // namespace
 }  // namespace qw::QW_TARGET

@@ -6,6 +6,7 @@
 #include "cpu/quant_base.h"
 
 namespace qw::QW_TARGET {
+namespace {
 
 struct F32x16 { __m128 v[4]; };
 struct I32x16 { __m128i v[4]; };
@@ -171,4 +172,5 @@ QW_INLINE U8x64 lookup16(const U8x64& index, const uint8_t* table) {
   return z;
 }
 
+}  // namespace
 }  // namespace qw::QW_TARGET

@@ -7,6 +7,7 @@
 // its own that the compiler could contract differently.
 
 namespace qw::QW_TARGET {
+namespace {
 
 // Columns of one pass: codes of a panel 8 KiB, activations of a tile of 6 tokens 3 KiB, so both stay in the first-level cache.
 constexpr int kPassColumns = 512;
@@ -105,4 +106,5 @@ QW_INLINE void span_product(Code code, Scale scale, const int8_t* q, int64_t str
   });
 }
 
+}  // namespace
 }  // namespace qw::QW_TARGET

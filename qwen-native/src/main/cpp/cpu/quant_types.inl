@@ -8,6 +8,7 @@
 //   kTable             or null: what the dot product multiplies is kTable[code]
 
 namespace qw::QW_TARGET {
+namespace {
 
 static void split_nibbles(const uint8_t* qs, int count, uint8_t* low, uint8_t* high) {
   for (int i = 0; i < count; i++) {
@@ -228,4 +229,5 @@ struct IQ4_XS : Iq4Table {
   }
 };
 
+}  // namespace
 }  // namespace qw::QW_TARGET

@@ -2,11 +2,12 @@
 // A group of zeros, or of numbers so small (below 1e-35) that 127 / magnitude would not be finite, gets scale 0 and q 0.
 // A group with a NaN or an infinity gets scale NaN and q 0: every product with it is NaN, as a float product would be in all
 // but the cases where an infinity would have stayed one.
-// The including file has a quant_simd_*.h included first.
 
 #include "cpu/kernels.h"
+#include "cpu/quant_target.h"
 
 namespace qw::QW_TARGET {
+namespace {
 
 // Sum of 16 int8: psadbw of the values moved to 0 .. 255
 QW_INLINE int16_t sum_of_16(const int8_t* q) {
@@ -33,6 +34,8 @@ QW_INLINE void quantize_group(const float* x, int8_t* q, float* scale, int16_t* 
   sum16[0] = sum_of_16(q);
   sum16[1] = sum_of_16(q + 16);
 }
+
+}  // namespace
 
 void quantize_rows(const float* x, int64_t tokens, int64_t columns, const Q8Rows& out) {
   const int64_t groups = tokens * (columns / 32);
