@@ -38,10 +38,13 @@ final class AvailableMemory {
         return bytes;
     }
 
-    /** The least that a group and those above it leave. Inside a container the mount may start at the group itself: then only its root is there. */
+    /** The least that a group and those above it leave. Inside a container the mount may start at the group itself, which then is the mount. */
     private static long ofGroups(Path mount, String group, String limitFile, String usageFile, String inactive, String active) {
         long bytes = Long.MAX_VALUE;
         Path directory = mount.resolve(group.startsWith("/") ? group.substring(1) : group).normalize();
+        if (!directory.startsWith(mount)) {
+            directory = mount;
+        }
         while (directory != null && directory.startsWith(mount)) {
             long limit = number(lines(directory.resolve(limitFile)));
             long usage = number(lines(directory.resolve(usageFile)));
