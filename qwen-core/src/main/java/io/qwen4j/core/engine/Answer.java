@@ -1,0 +1,178 @@
+package io.qwen4j.core.engine;
+
+import io.qwen4j.FinishReason;
+import io.qwen4j.Generation;
+import io.qwen4j.GenerationEvent;
+import io.qwen4j.GenerationException;
+import io.qwen4j.GenerationResult;
+import io.qwen4j.QwenException;
+import io.qwen4j.Timings;
+import io.qwen4j.TokenLogProbability;
+import io.qwen4j.Usage;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * An answer on its way from the engine thread to its readers. The engine thread writes tokens into a ring; the delivery thread turns them into text,
+ * tool calls and events, and finds stop strings. What the engine chose behind a stop string is not read: the answer ends exactly there, however
+ * far the engine was ahead.
+ */
+final class Answer {
+    private final TokenRing ring;
+    private final AnswerText text;
+    private final EventBuffer events;
+    private final Delivery delivery;
+    private final Delivery.Mail mail = new Delivery.Mail(this::deliver);
+    private final int promptTokens;
+    private final BitSet endTokens;
+    private final long submitted;
+    /** Called on the delivery thread, once. */
+    private final End end;
+
+    // Written by the engine thread, read by the delivery thread.
+    private volatile long started;
+    private volatile @Nullable Ending ending;
+
+    // Of the delivery thread.
+    private final List<Integer> tokens = new ArrayList<>();
+    private final List<TokenLogProbability> logProbabilities = new ArrayList<>();
+    private boolean announced;
+    private long firstToken;
+    private long lastToken;
+    private volatile boolean finished;
+
+    /** Hears of the end of an answer. */
+    interface End {
+        /** One of both is null. */
+        void ended(@Nullable GenerationResult result, @Nullable QwenException error);
+    }
+
+    private record Ending(FinishReason reason, @Nullable Throwable error, int tokens, long nanos) {}
+
+    /**
+     * Makes an empty answer.
+     *
+     * @param alternatives that of {@link io.qwen4j.GenerationOptions#logProbabilities()}
+     * @param endTokens ids that end the answer
+     */
+    Answer(int promptTokens, int alternatives, BitSet endTokens, AnswerText text, EventBuffer events, Delivery delivery, End end) {
+        this.promptTokens = promptTokens;
+        this.ring = new TokenRing(alternatives);
+        this.endTokens = endTokens;
+        this.text = text;
+        this.events = events;
+        this.delivery = delivery;
+        this.end = end;
+        this.submitted = System.nanoTime();
+    }
+
+    /** Whether the sequence must pause. Engine thread. */
+    boolean full() {
+        int waiting = ring.waiting();
+        return waiting == TokenRing.CAPACITY || events.holding() + waiting >= Generation.EVENT_BUFFER;
+    }
+
+    /** Whether a paused sequence may go on. Engine thread. */
+    boolean hasRoom() {
+        return ring.waiting() <= TokenRing.CAPACITY / 2 && events.holding() + ring.waiting() <= EventBuffer.RESUME_AT + TokenRing.CAPACITY;
+    }
+
+    /** The first step begins. Engine thread. */
+    void started(long nanos) {
+        started = nanos;
+        delivery.post(mail);
+    }
+
+    /** Adds a token. Engine thread. */
+    void write(int id, long nanos, @Nullable RowProbabilities row) {
+        ring.write(id, nanos, row);
+        delivery.post(mail);
+    }
+
+    /** No more tokens will come. Engine thread, once. */
+    void end(FinishReason reason, @Nullable Throwable error) {
+        ending = new Ending(reason, error, ring.written(), System.nanoTime());
+        delivery.post(mail);
+    }
+
+    /** Turns what has come into events. Delivery thread. */
+    void deliver() {
+        if (finished) {
+            return;
+        }
+        try {
+            Ending last = ending;
+            if (!announced && started != 0) {
+                announced = true;
+                events.push(new GenerationEvent.Started(promptTokens));
+            }
+            while (!finished && ring.waiting() > 0) {
+                deliverToken();
+            }
+            // Read before the ring: all tokens before the end are delivered now.
+            if (!finished && last != null) {
+                finish(last);
+            }
+        } catch (Throwable t) {
+            fail(new GenerationException("the answer could not be turned into text: " + t, t));
+        }
+    }
+
+    private void deliverToken() {
+        int id = ring.id();
+        long nanos = ring.nanos();
+        TokenLogProbability probability = ring.logProbability();
+        ring.advance();
+        if (tokens.isEmpty()) {
+            firstToken = nanos;
+        }
+        lastToken = nanos;
+        tokens.add(id);
+        if (probability != null) {
+            logProbabilities.add(probability);
+        }
+        events.push(new GenerationEvent.Token(id, probability));
+        if (!endTokens.get(id)) {
+            text.token(id, events::push);
+            String stop = text.stop();
+            if (stop != null) {
+                finish(FinishReason.STOP, stop, nanos);
+            }
+        }
+    }
+
+    private void finish(Ending last) {
+        if (last.error != null) {
+            fail(last.error instanceof QwenException typed ? typed : new GenerationException("the engine failed: " + last.error, last.error));
+            return;
+        }
+        text.finish(events::push);
+        String stop = text.stop();
+        boolean turnEnded = last.reason == FinishReason.STOP;
+        if (stop == null && turnEnded && !text.toolCalls().isEmpty()) {
+            finish(FinishReason.TOOL_CALLS, null, last.nanos);
+        } else {
+            finish(stop == null ? last.reason : FinishReason.STOP, stop, last.nanos);
+        }
+    }
+
+    private void finish(FinishReason reason, @Nullable String stop, long nanos) {
+        finished = true;
+        long begun = started;
+        Duration queued = Duration.ofNanos((begun == 0 ? nanos : begun) - submitted);
+        Duration prefill = Duration.ofNanos(begun == 0 ? 0 : (tokens.isEmpty() ? nanos : firstToken) - begun);
+        Timings timings = new Timings(queued, prefill, Duration.ofNanos(lastToken - firstToken));
+        Usage usage = new Usage(promptTokens, tokens.size());
+        events.push(new GenerationEvent.Finished(reason, stop, usage, timings));
+        end.ended(
+                new GenerationResult(text.text(), tokens, text.toolCalls(), logProbabilities, reason, stop, usage, timings), null);
+    }
+
+    private void fail(QwenException error) {
+        finished = true;
+        end.ended(null, error);
+    }
+}

@@ -1,0 +1,123 @@
+package io.qwen4j.core.engine;
+
+import io.qwen4j.core.cache.PageTable;
+import java.nio.FloatBuffer;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Tokens that are computed one after the other, with their pages in the KV cache. The fields belong to the engine thread.
+ *
+ * <p>Of {@link #length} known tokens {@link #computed} are in the cache. A sequence that gave up its pages has none computed and is computed
+ * again from its first token; what it had reported is not reported again.
+ */
+abstract class Sequence {
+    /** Place in the order of arrival; set when the engine takes the sequence. */
+    long arrival;
+    /** Whether it takes one of the places that {@code queueLimit} counts. */
+    final AtomicBoolean counted = new AtomicBoolean();
+
+    int[] tokens;
+    int length;
+    int computed;
+    /** Its pages, from its first step on. */
+    @Nullable PageTable pages;
+    /** Tokens that it has in the step being built. */
+    int planned;
+
+    private volatile boolean stopRequested;
+    private boolean begun;
+    private boolean ended;
+
+    Sequence(int[] tokens, int length) {
+        this.tokens = tokens;
+        this.length = length;
+    }
+
+    /** Asks the engine to end it. Any thread. */
+    final void requestStop() {
+        stopRequested = true;
+    }
+
+    /** Pages that it holds. */
+    final int pageCount() {
+        return pages == null ? 0 : pages.count();
+    }
+
+    final boolean stopRequested() {
+        return stopRequested;
+    }
+
+    final boolean ended() {
+        return ended;
+    }
+
+    /** Called when a step is about to compute it; passes the first time on. */
+    final void start() {
+        if (!begun) {
+            begun = true;
+            started(System.nanoTime());
+        }
+    }
+
+    /** Called once, when the first tokens are about to be computed. */
+    void started(long nanos) {}
+
+    /** Whether it waits for a reader and cannot go on now. */
+    abstract boolean blocked();
+
+    /** Whether a blocked sequence may go on; laxer than not {@link #blocked()}, so that it does not change with every event. */
+    boolean mayResume() {
+        return !blocked();
+    }
+
+    /** Most tokens that one step may take. */
+    int maxSlice() {
+        return Integer.MAX_VALUE;
+    }
+
+    /** Whether the result of this position is wanted. */
+    abstract boolean wantsOutput(int position);
+
+    /** Whether logits are wanted of a wanted position, or only the final hidden state. */
+    boolean wantsLogits() {
+        return true;
+    }
+
+    /**
+     * Takes the logits (or the hidden state) after a position.
+     *
+     * @param row the values from {@code offset}
+     * @param nanos time of this step
+     */
+    abstract void output(int position, FloatBuffer row, int offset, long nanos);
+
+    /** Called after the outputs of a step. */
+    void afterStep() {}
+
+    /** Whether all is done after the outputs of a step. */
+    abstract boolean complete();
+
+    /** Reports the end that {@link #complete()} announced. Called once unless {@link #cancelled()} or {@link #failed} was. */
+    abstract void completed();
+
+    /** Reports that it was stopped from outside. */
+    abstract void cancelled();
+
+    /** Reports that the model was closed. */
+    void modelClosed() {
+        cancelled();
+    }
+
+    /** Reports an error. */
+    abstract void failed(Throwable error);
+
+    /** Whether its only token of this step is one that it chose itself. */
+    boolean decoding() {
+        return false;
+    }
+
+    final void markEnded() {
+        ended = true;
+    }
+}

@@ -1,0 +1,39 @@
+package io.qwen4j.core.engine;
+
+import io.qwen4j.core.ops.Batch;
+import java.nio.FloatBuffer;
+
+/**
+ * What the step loop needs of a decoder. Used by the engine thread only, which also closes it; nothing is allocated per step.
+ *
+ * <p>Shapes: R output rows of the batch, D hidden size, V vocabulary rows.
+ */
+interface StepModel extends AutoCloseable {
+    /** V. */
+    int vocabularyRows();
+
+    /** D. */
+    int hiddenSize();
+
+    /** The batch to fill. Its capacity bounds a step. */
+    Batch batch();
+
+    /** Computes the batch and keeps the final hidden states of its output rows. */
+    void forward();
+
+    /** The hidden states behind the last norm, (R, D); the same buffer object at every call. */
+    FloatBuffer hidden();
+
+    /** Most rows of one call of {@link #computeLogits(int, int)}. */
+    int maxLogitsRows();
+
+    /** Computes the output layer for {@code rows} output rows from {@code first}. */
+    void computeLogits(int first, int rows);
+
+    /** The logits of the last {@link #computeLogits(int, int)}, (rows, V); the same buffer object at every call. */
+    FloatBuffer logits();
+
+    /** Frees cache, weights and backend. */
+    @Override
+    void close();
+}

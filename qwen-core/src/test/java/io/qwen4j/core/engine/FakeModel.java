@@ -1,0 +1,169 @@
+package io.qwen4j.core.engine;
+
+import io.qwen4j.core.cache.KvPages;
+import io.qwen4j.core.ops.Batch;
+import io.qwen4j.core.ops.Ints;
+import io.qwen4j.core.ops.Ops;
+import java.lang.reflect.Proxy;
+import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
+import java.util.Arrays;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/**
+ * A model whose next token is a function of all tokens before it, read from a paged cache as attention would read it: a wrong page, position or order
+ * changes the answer.
+ */
+final class FakeModel implements StepModel {
+    static final int ROWS = 97;
+    static final int WIDTH = 4;
+
+    /** Which token follows. */
+    interface Script {
+        int next(int[] tokens, int length);
+    }
+
+    /** Tokens that look random, never above 89. */
+    static final Script HASH = (tokens, length) -> {
+        int h = 17;
+        for (int i = 0; i < length; i++) {
+            h = h * 31 + tokens[i];
+        }
+        return Math.floorMod(h ^ h >>> 15, 90);
+    };
+
+    final AtomicInteger closes = new AtomicInteger();
+    final AtomicInteger steps = new AtomicInteger();
+    volatile int largestBatch;
+    volatile int mostSequences;
+    /** Called in each step on the engine thread. */
+    volatile Runnable onStep = () -> {};
+    /** A row whose last token is this one gets NaN. */
+    volatile int poison = -1;
+
+    private final Script script;
+    private final Batch batch;
+    private final int[] slots;
+    private final int[] sequence;
+    private final FloatBuffer hidden;
+    private final FloatBuffer logits;
+    private final int maxLogitsRows;
+    private final int[] nextOfRow;
+
+    FakeModel(Script script, KvPages pages, int maxTokens, int maxSequences, int maxLogitsRows) {
+        this.script = script;
+        batch = new Batch(intsOnly(), maxTokens, maxSequences, pages.pages(), KvPages.PAGE_TOKENS);
+        slots = new int[pages.pages() * KvPages.PAGE_TOKENS];
+        Arrays.fill(slots, -1);
+        sequence = new int[slots.length + 1];
+        hidden = FloatBuffer.allocate(maxTokens * WIDTH);
+        logits = FloatBuffer.allocate(maxLogitsRows * ROWS);
+        this.maxLogitsRows = maxLogitsRows;
+        nextOfRow = new int[maxTokens];
+    }
+
+    private static Ops intsOnly() {
+        return (Ops) Proxy.newProxyInstance(FakeModel.class.getClassLoader(), new Class<?>[] {Ops.class}, (p, method, args) -> {
+            if (!method.getName().equals("ints")) {
+                throw new UnsupportedOperationException(method.getName());
+            }
+            IntBuffer buffer = IntBuffer.allocate((Integer) args[0]);
+            return new Ints() {
+                @Override
+                public IntBuffer buffer() {
+                    return buffer;
+                }
+
+                @Override
+                public void close() {}
+            };
+        });
+    }
+
+    @Override
+    public int vocabularyRows() {
+        return ROWS;
+    }
+
+    @Override
+    public int hiddenSize() {
+        return WIDTH;
+    }
+
+    @Override
+    public Batch batch() {
+        return batch;
+    }
+
+    @Override
+    public void forward() {
+        steps.incrementAndGet();
+        largestBatch = Math.max(largestBatch, batch.tokens());
+        mostSequences = Math.max(mostSequences, batch.sequences());
+        onStep.run();
+        if (closes.get() > 0) {
+            throw new AssertionError("computes after the memory was freed");
+        }
+        for (int t = 0; t < batch.tokens(); t++) {
+            slots[batch.slot(t)] = batch.token(t);
+        }
+        int r = 0;
+        for (int b = 0; b < batch.sequences(); b++) {
+            while (r < batch.outputs() && batch.output(r) < batch.start(b + 1)) {
+                int length = batch.position(batch.output(r)) + 1;
+                for (int p = 0; p < length; p++) {
+                    sequence[p] = slots[batch.page(b, p / KvPages.PAGE_TOKENS) * KvPages.PAGE_TOKENS + p % KvPages.PAGE_TOKENS];
+                }
+                nextOfRow[r] = sequence[length - 1] == poison ? -1 : script.next(sequence, length);
+                for (int i = 0; i < WIDTH; i++) {
+                    hidden.put(r * WIDTH + i, i == 0 ? nextOfRow[r] + 1 : i);
+                }
+                r++;
+            }
+        }
+    }
+
+    @Override
+    public FloatBuffer hidden() {
+        return hidden;
+    }
+
+    @Override
+    public int maxLogitsRows() {
+        return maxLogitsRows;
+    }
+
+    @Override
+    public void computeLogits(int first, int rows) {
+        for (int r = 0; r < rows; r++) {
+            int next = nextOfRow[first + r];
+            for (int i = 0; i < ROWS; i++) {
+                logits.put(r * ROWS + i, next < 0 ? Float.NaN : i == next ? 5 : -(i % 7));
+            }
+        }
+    }
+
+    @Override
+    public FloatBuffer logits() {
+        return logits;
+    }
+
+    @Override
+    public void close() {
+        closes.incrementAndGet();
+    }
+
+    /** What {@code script} answers to a prompt, computed plainly. */
+    static int[] expected(Script script, int[] prompt, int count, int endToken) {
+        int[] all = Arrays.copyOf(prompt, prompt.length + count);
+        int length = prompt.length;
+        while (length < all.length) {
+            int next = script.next(all, length);
+            all[length++] = next;
+            if (next == endToken) {
+                break;
+            }
+        }
+        return Arrays.copyOfRange(all, prompt.length, length);
+    }
+}
