@@ -29,12 +29,15 @@ final class Answer {
     private final int promptTokens;
     private final BitSet endTokens;
     private final long submitted;
+    private final Runnable wakeEngine;
     /** Called on the delivery thread, once. */
     private final End end;
 
     // Written by the engine thread, read by the delivery thread.
     private volatile long started;
     private volatile @Nullable Ending ending;
+    /** Whether the sequence is paused, or about to be. */
+    private volatile boolean wakeWanted;
 
     // Of the delivery thread.
     private final List<Integer> tokens = new ArrayList<>();
@@ -57,27 +60,55 @@ final class Answer {
      *
      * @param alternatives that of {@link io.qwen4j.GenerationOptions#logProbabilities()}
      * @param endTokens ids that end the answer
+     * @param wakeEngine run when the engine waits for room in the ring and there is some
      */
-    Answer(int promptTokens, int alternatives, BitSet endTokens, AnswerText text, EventBuffer events, Delivery delivery, End end) {
+    Answer(
+            int promptTokens,
+            int alternatives,
+            BitSet endTokens,
+            AnswerText text,
+            EventBuffer events,
+            Delivery delivery,
+            Runnable wakeEngine,
+            End end) {
         this.promptTokens = promptTokens;
         this.ring = new TokenRing(alternatives);
         this.endTokens = endTokens;
         this.text = text;
         this.events = events;
         this.delivery = delivery;
+        this.wakeEngine = wakeEngine;
         this.end = end;
         this.submitted = System.nanoTime();
     }
 
     /** Whether the sequence must pause. Engine thread. */
     boolean full() {
+        if (!overfull()) {
+            return false;
+        }
+        // First the wish, then another look: whoever makes room between the two sees the wish.
+        wakeWanted = true;
+        return overfull();
+    }
+
+    private boolean overfull() {
         int waiting = ring.waiting();
         return waiting == TokenRing.CAPACITY || events.holding() + waiting >= Generation.EVENT_BUFFER;
     }
 
     /** Whether a paused sequence may go on. Engine thread. */
     boolean hasRoom() {
-        return ring.waiting() <= TokenRing.CAPACITY / 2 && events.holding() + ring.waiting() <= EventBuffer.RESUME_AT + TokenRing.CAPACITY;
+        if (roomy()) {
+            return true;
+        }
+        wakeWanted = true;
+        return roomy();
+    }
+
+    private boolean roomy() {
+        int waiting = ring.waiting();
+        return waiting <= TokenRing.CAPACITY / 2 && events.holding() + waiting <= EventBuffer.RESUME_AT + TokenRing.CAPACITY;
     }
 
     /** The first step begins. Engine thread. */
@@ -111,6 +142,10 @@ final class Answer {
             }
             while (!finished && ring.waiting() > 0) {
                 deliverToken();
+            }
+            if (wakeWanted) {
+                wakeWanted = false;
+                wakeEngine.run();
             }
             // Read before the ring: all tokens before the end are delivered now.
             if (!finished && last != null) {

@@ -112,7 +112,7 @@ final class Engine {
         EventBuffer events = new EventBuffer(loop::wake);
         RunningGeneration generation = new RunningGeneration(events, callbacks, handle::stop, request.model);
         Answer out = new Answer(request.prompt.length, request.alternatives, request.endTokens, request.text, events, delivery,
-                (result, error) -> {
+                loop::wake, (result, error) -> {
                     handle.leave();
                     generation.ended(result, error);
                 });
@@ -169,6 +169,11 @@ final class Engine {
         int running = loop.running();
         return new EngineStats(running, Math.max(0, taken.get() - running), loop.promptTokens(), loop.generatedTokens(),
                 (long) loop.usedPages() * KvPages.PAGE_TOKENS, (long) pages.pages() * KvPages.PAGE_TOKENS);
+    }
+
+    /** How often a running sequence had to give up its pages. */
+    long preemptions() {
+        return loop.preemptions();
     }
 
     /** The engine thread, for measuring. */

@@ -40,6 +40,7 @@ final class StepLoop implements Runnable {
     // Counters that other threads read; the engine thread alone writes them.
     private volatile int running;
     private volatile int usedPages;
+    private volatile long preemptions;
     private volatile long promptTokens;
     private volatile long generatedTokens;
 
@@ -69,6 +70,10 @@ final class StepLoop implements Runnable {
 
     int running() {
         return running;
+    }
+
+    long preemptions() {
+        return preemptions;
     }
 
     int usedPages() {
@@ -157,6 +162,7 @@ final class StepLoop implements Runnable {
     private void count() {
         running = scheduler.running() + scheduler.paused();
         usedPages = scheduler.usedPages();
+        preemptions = scheduler.preemptions();
     }
 
     private void takeInbox() {

@@ -1,0 +1,92 @@
+package io.qwen4j.core.engine;
+
+import io.qwen4j.InsufficientMemoryException;
+import io.qwen4j.LoadOptions;
+import io.qwen4j.core.cache.KvPages;
+import io.qwen4j.core.format.Checkpoint;
+import io.qwen4j.core.model.MemoryNeeds;
+import io.qwen4j.core.model.QwenConfig;
+import io.qwen4j.core.ops.KvLayout;
+import io.qwen4j.core.ops.Ops;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * How long a sequence may be and how much the KV cache holds, so that weights, activations and cache fit in memory together.
+ *
+ * @param contextLength longest sequence in tokens
+ * @param layout the cache
+ * @param maxTokens most tokens of a step
+ * @param maxLogitsRows most rows of logits at a time
+ */
+record ContextPlan(int contextLength, KvLayout layout, int maxTokens, int maxLogitsRows) {
+    /** Without a wish, no longer than this: 32,768 tokens of a 7B model take 1.75 GiB in half precision. */
+    static final int LONGEST_UNASKED = 32_768;
+    /** A context that was not asked for is shortened to no less than this. */
+    static final int SHORTEST_UNASKED = 2048;
+
+    private static final Logger LOG = LoggerFactory.getLogger(ContextPlan.class);
+    // A slot of the cache is counted in an int.
+    private static final long MOST_TOKENS = (long) Integer.MAX_VALUE - KvPages.PAGE_TOKENS;
+
+    /**
+     * Plans.
+     *
+     * @throws InsufficientMemoryException if what was asked for does not fit, or not even a short context
+     */
+    static ContextPlan of(Checkpoint checkpoint, Ops ops, LoadOptions options, long availableBytes) {
+        QwenConfig config = checkpoint.config();
+        boolean asked = options.contextLength() > 0;
+        int context = asked ? options.contextLength() : Math.min(config.contextLength(), LONGEST_UNASKED);
+        if (context > config.contextLength()) {
+            LOG.warn("{}: a context of {} tokens was asked for, the model was made for {}", checkpoint.path(), context,
+                    config.contextLength());
+        }
+        ContextPlan plan = plan(config, options, context);
+        MemoryNeeds needs = plan.needs(checkpoint, ops, options, availableBytes);
+        if (!asked && options.cacheTokens() == 0 && needs.totalBytes() > availableBytes) {
+            long room = availableBytes - (needs.totalBytes() - needs.cacheBytes());
+            long tokens = Math.max(0, room) / plan.layout.tokenBytes() / KvPages.PAGE_TOKENS * KvPages.PAGE_TOKENS;
+            int shortened = (int) Math.max(Math.min(context, SHORTEST_UNASKED), Math.min(context, tokens));
+            plan = plan(config, options, shortened);
+            needs = plan.needs(checkpoint, ops, options, availableBytes);
+            if (needs.totalBytes() <= availableBytes) {
+                LOG.info("{}: context shortened from {} to {} tokens to fit in memory", checkpoint.path(), context, shortened);
+            }
+        }
+        needs.check(availableBytes);
+        return plan;
+    }
+
+    private static ContextPlan plan(QwenConfig config, LoadOptions options, int context) {
+        long cacheTokens = options.cacheTokens() > 0 ? options.cacheTokens() : context;
+        int pages = KvPages.pagesFor(Math.min(cacheTokens, MOST_TOKENS));
+        KvLayout layout = new KvLayout(options.kvCache(), config.layers(), pages, KvPages.PAGE_TOKENS, config.kvHeads(), config.headSize());
+        // One more than the context is never needed: a prompt is not longer, and other sequences decode beside it.
+        int slice = Math.min(options.prefillSlice(), context);
+        int rows = Math.min(32, Math.max(16, options.maxConcurrent()));
+        int maxTokens = slice + options.maxConcurrent();
+        return new ContextPlan(context, layout, maxTokens, Math.min(rows, maxTokens));
+    }
+
+    private MemoryNeeds needs(Checkpoint checkpoint, Ops ops, LoadOptions options, long availableBytes) {
+        try {
+            MemoryNeeds needs = MemoryNeeds.of(checkpoint, ops, options.quantization(), maxTokens, maxLogitsRows, layout);
+            needs.totalBytes();
+            return needs;
+        } catch (ArithmeticException e) {
+            throw new InsufficientMemoryException("a KV cache of " + layout.pages() + " pages of " + layout.pageTokens()
+                    + " tokens takes more bytes than there are numbers for; ask for a shorter context", Long.MAX_VALUE, availableBytes);
+        }
+    }
+
+    /** Most prompt tokens of a step. */
+    int prefillSlice(LoadOptions options) {
+        return maxTokens - options.maxConcurrent();
+    }
+
+    /** The longest sequence, in pages of its own. */
+    int pagesOfSequence() {
+        return Math.min(layout.pages(), KvPages.pagesFor(contextLength));
+    }
+}

@@ -1,0 +1,73 @@
+package io.qwen4j.core.engine;
+
+import io.qwen4j.core.model.QwenConfig;
+import io.qwen4j.core.model.QwenDecoder;
+import io.qwen4j.core.ops.Batch;
+import java.nio.FloatBuffer;
+
+/** The decoder as the step loop sees it. Owns all memory of the model. */
+final class DecoderModel implements StepModel {
+    private final QwenConfig config;
+    private final QwenDecoder decoder;
+    private final Batch batch;
+    private final FreeList owned;
+    private FloatBuffer hidden = FloatBuffer.allocate(0);
+    private FloatBuffer logits = FloatBuffer.allocate(0);
+
+    /**
+     * Makes a model.
+     *
+     * @param owned decoder, batch, cache, weights and backend, freed with this model
+     */
+    DecoderModel(QwenConfig config, QwenDecoder decoder, Batch batch, FreeList owned) {
+        this.config = config;
+        this.decoder = decoder;
+        this.batch = batch;
+        this.owned = owned;
+    }
+
+    @Override
+    public int vocabularyRows() {
+        return config.vocabularyRows();
+    }
+
+    @Override
+    public int hiddenSize() {
+        return config.hiddenSize();
+    }
+
+    @Override
+    public Batch batch() {
+        return batch;
+    }
+
+    @Override
+    public void forward() {
+        hidden = decoder.hidden(batch).buffer();
+    }
+
+    @Override
+    public FloatBuffer hidden() {
+        return hidden;
+    }
+
+    @Override
+    public int maxLogitsRows() {
+        return decoder.maxOutputs();
+    }
+
+    @Override
+    public void computeLogits(int first, int rows) {
+        logits = decoder.logits(first, rows).buffer();
+    }
+
+    @Override
+    public FloatBuffer logits() {
+        return logits;
+    }
+
+    @Override
+    public void close() {
+        owned.close();
+    }
+}

@@ -1,0 +1,34 @@
+package io.qwen4j.core.engine;
+
+import java.util.ArrayDeque;
+import java.util.Deque;
+
+/** Things to free, the last one first. Each is freed once, also if freeing another one fails. Not thread-safe. */
+final class FreeList implements AutoCloseable {
+    private final Deque<AutoCloseable> things = new ArrayDeque<>();
+
+    <T extends AutoCloseable> T add(T thing) {
+        things.push(thing);
+        return thing;
+    }
+
+    @Override
+    public void close() {
+        RuntimeException failure = null;
+        while (!things.isEmpty()) {
+            try {
+                things.pop().close();
+            } catch (Exception e) {
+                RuntimeException wrapped = e instanceof RuntimeException unchecked ? unchecked : new IllegalStateException(e);
+                if (failure == null) {
+                    failure = wrapped;
+                } else {
+                    failure.addSuppressed(wrapped);
+                }
+            }
+        }
+        if (failure != null) {
+            throw failure;
+        }
+    }
+}

@@ -1,0 +1,281 @@
+package io.qwen4j.core.engine;
+
+import io.qwen4j.ChatTemplate;
+import io.qwen4j.ContextOverflowException;
+import io.qwen4j.EngineStats;
+import io.qwen4j.Generation;
+import io.qwen4j.GenerationOptions;
+import io.qwen4j.GenerationRequest;
+import io.qwen4j.LogitsConsumer;
+import io.qwen4j.ModelClosedException;
+import io.qwen4j.ModelInfo;
+import io.qwen4j.Pooling;
+import io.qwen4j.QwenModel;
+import io.qwen4j.SamplingOptions;
+import io.qwen4j.Score;
+import io.qwen4j.Tokenizer;
+import java.lang.ref.Cleaner;
+import java.lang.ref.Reference;
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** A model in the hands of users: checks what they ask and passes it to the engine. */
+final class LoadedModel implements QwenModel {
+    private static final Logger LOG = LoggerFactory.getLogger(LoadedModel.class);
+    private static final Cleaner CLEANER = Cleaner.create();
+    // Rows of logits of one step of a score or a request for logits: 16 rows of the largest vocabulary are 10 MB.
+    private static final int LOGITS_SLICE = 16;
+    private static final BitSet NO_END = new BitSet();
+
+    private final Parts parts;
+    private final Engine engine;
+    private final BitSet endTokens;
+    private final Unclosed closing;
+
+    /**
+     * What a model is made of beside its engine.
+     *
+     * @param tokenizer null if the model has no tokenizer files
+     * @param template the chat template, or null if it cannot be used
+     * @param templateError why the template cannot be used, or null
+     * @param maxConcurrent most requests computed at a time
+     */
+    record Parts(
+            ModelInfo info,
+            SamplingOptions defaultSampling,
+            @Nullable Tokenizer tokenizer,
+            @Nullable ChatTemplate template,
+            @Nullable RuntimeException templateError,
+            ChooserFactory choosers,
+            TextFactory texts,
+            int maxConcurrent) {}
+
+    /** Makes the choosers of tokens. */
+    interface ChooserFactory {
+        /** Makes one for a request; {@code prompt} is not changed and not kept after the first token. */
+        TokenChooser make(SamplingOptions sampling, int[] prompt);
+    }
+
+    /** Makes what turns tokens into text. */
+    interface TextFactory {
+        /** Makes one for an answer; {@code tools} says whether calls of tools become events. */
+        AnswerText make(Tokenizer tokenizer, List<String> stop, boolean tools);
+    }
+
+    /** Frees a model that was forgotten. Knows the engine, but not the model. */
+    private static final class Unclosed implements Runnable {
+        private final Engine engine;
+        private final String name;
+        private final AtomicBoolean closed = new AtomicBoolean();
+
+        Unclosed(Engine engine, String name) {
+            this.engine = engine;
+            this.name = name;
+        }
+
+        @Override
+        public void run() {
+            if (closed.compareAndSet(false, true)) {
+                LOG.warn("model {} was not closed; it is closed now that nobody can use it any more", name);
+                engine.closeLater();
+            }
+        }
+    }
+
+    LoadedModel(Parts parts, Engine engine) {
+        this.parts = parts;
+        this.engine = engine;
+        endTokens = new BitSet();
+        parts.info.endTokens().forEach(endTokens::set);
+        closing = new Unclosed(engine, parts.info.name());
+        CLEANER.register(this, closing);
+    }
+
+    private void checkOpen() {
+        if (closing.closed.get()) {
+            throw new ModelClosedException();
+        }
+    }
+
+    @Override
+    public Generation submit(GenerationRequest request) {
+        checkOpen();
+        GenerationOptions options = request.options();
+        SamplingOptions sampling = options.sampling() == null ? parts.defaultSampling : options.sampling();
+        int rows = engine.vocabularyRows();
+        sampling.logitBias().keySet().forEach(id -> {
+            if (id >= rows) {
+                throw new IllegalArgumentException("logitBias has token " + id + ", the model has the rows 0 to " + (rows - 1));
+            }
+        });
+        int[] prompt = prompt(request);
+        checkPrompt(prompt);
+        boolean tools = request instanceof GenerationRequest.Chat chat && !chat.tools().isEmpty();
+        AnswerText text = AnswerText.NONE;
+        if (parts.tokenizer != null) {
+            text = parts.texts.make(parts.tokenizer, options.stop(), tools);
+        } else if (!options.stop().isEmpty()) {
+            throw new IllegalArgumentException("stop strings need a tokenizer, and the model has no tokenizer files");
+        }
+        return engine.generate(new Engine.Request(prompt, options.maxTokens(), options.ignoreEndTokens() ? NO_END : endTokens,
+                options.logProbabilities(), parts.choosers.make(sampling, prompt), text, this));
+    }
+
+    private int[] prompt(GenerationRequest request) {
+        if (request instanceof GenerationRequest.Chat chat) {
+            return tokenizer().encode(chatTemplate().render(chat.messages(), chat.tools(), true));
+        }
+        if (request instanceof GenerationRequest.Text text) {
+            return tokenizer().encode(text.prompt(), text.controlTokens());
+        }
+        List<Integer> ids = ((GenerationRequest.Tokens) request).prompt();
+        if (ids.size() > engine.maxLength()) {
+            throw new ContextOverflowException(ids.size(), engine.maxLength());
+        }
+        return ids.stream().mapToInt(i -> i).toArray();
+    }
+
+    private void checkPrompt(int[] ids) {
+        if (ids.length == 0) {
+            throw new IllegalArgumentException("the prompt has no tokens");
+        }
+        if (ids.length > engine.maxLength()) {
+            throw new ContextOverflowException(ids.length, engine.maxLength());
+        }
+        for (int i = 0; i < ids.length; i++) {
+            if (ids[i] < 0 || ids[i] >= engine.vocabularyRows()) {
+                throw new IllegalArgumentException("token " + i + " of the prompt is " + ids[i] + ", the model has the rows 0 to "
+                        + (engine.vocabularyRows() - 1));
+            }
+        }
+    }
+
+    @Override
+    public List<float[]> embed(List<String> texts, Pooling pooling) {
+        checkOpen();
+        Objects.requireNonNull(pooling, "pooling");
+        List<int[]> prompts = new ArrayList<>(texts.size());
+        for (String text : texts) {
+            int[] ids = tokenizer().encode(text);
+            checkPrompt(ids);
+            prompts.add(ids);
+        }
+        // A window, so that thousands of texts do not stand in the way of other requests.
+        List<Job<float[]>> jobs = new ArrayList<>(texts.size());
+        List<float[]> vectors = new ArrayList<>(texts.size());
+        try {
+            for (int[] ids : prompts) {
+                jobs.add(engine.run(new EmbedJob(ids, pooling, engine.hiddenSize())));
+                if (jobs.size() - vectors.size() >= parts.maxConcurrent) {
+                    vectors.add(jobs.get(vectors.size()).await(engine::stop));
+                }
+            }
+            while (vectors.size() < jobs.size()) {
+                vectors.add(jobs.get(vectors.size()).await(engine::stop));
+            }
+            return vectors;
+        } finally {
+            jobs.subList(vectors.size(), jobs.size()).forEach(engine::stop);
+            Reference.reachabilityFence(this);
+        }
+    }
+
+    @Override
+    public Score score(String text) {
+        checkOpen();
+        return score(tokenizer().encode(text));
+    }
+
+    @Override
+    public Score score(int[] tokens) {
+        checkOpen();
+        int[] ids = tokens.clone();
+        checkPrompt(ids);
+        if (ids.length == 1) {
+            return new Score(List.of(ids[0]), List.of());
+        }
+        try {
+            return engine.run(new ScoreJob(ids, engine.probabilities(), LOGITS_SLICE)).await(engine::stop);
+        } finally {
+            Reference.reachabilityFence(this);
+        }
+    }
+
+    @Override
+    public void logits(int[] tokens, LogitsConsumer consumer) {
+        checkOpen();
+        Objects.requireNonNull(consumer, "consumer");
+        int[] ids = tokens.clone();
+        checkPrompt(ids);
+        try {
+            engine.run(new LogitsJob(ids, consumer, engine.callbacks(), engine::wake, engine::stop, engine.vocabularyRows(), LOGITS_SLICE))
+                    .await(engine::stop);
+        } finally {
+            Reference.reachabilityFence(this);
+        }
+    }
+
+    @Override
+    public ModelInfo info() {
+        checkOpen();
+        return parts.info;
+    }
+
+    @Override
+    public SamplingOptions defaultSampling() {
+        checkOpen();
+        return parts.defaultSampling;
+    }
+
+    @Override
+    public Tokenizer tokenizer() {
+        checkOpen();
+        if (parts.tokenizer == null) {
+            throw new IllegalStateException("model " + parts.info.name() + " has no tokenizer files");
+        }
+        return parts.tokenizer;
+    }
+
+    @Override
+    public ChatTemplate chatTemplate() {
+        checkOpen();
+        if (parts.template == null) {
+            throw parts.templateError == null ? new IllegalStateException("the model has no chat template") : parts.templateError;
+        }
+        return parts.template;
+    }
+
+    @Override
+    public EngineStats stats() {
+        checkOpen();
+        return engine.stats();
+    }
+
+    /** How often a running request had to give up its pages. */
+    long preemptions() {
+        return engine.preemptions();
+    }
+
+    /** The engine thread, for measuring. */
+    Thread engineThread() {
+        return engine.thread();
+    }
+
+    @Override
+    public void close() {
+        closing.closed.set(true);
+        engine.close();
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public String toString() {
+        return "QwenModel[" + parts.info.name() + ", " + parts.info.backend() + "]";
+    }
+}

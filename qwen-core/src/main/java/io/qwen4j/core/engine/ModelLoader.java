@@ -1,0 +1,201 @@
+package io.qwen4j.core.engine;
+
+import io.qwen4j.ChatTemplate;
+import io.qwen4j.InsufficientMemoryException;
+import io.qwen4j.LoadOptions;
+import io.qwen4j.ModelFileException;
+import io.qwen4j.ModelFileException.Reason;
+import io.qwen4j.ModelInfo;
+import io.qwen4j.TemplateException;
+import io.qwen4j.Tokenizer;
+import io.qwen4j.core.cache.KvPages;
+import io.qwen4j.core.format.Checkpoint;
+import io.qwen4j.core.format.CheckpointReader;
+import io.qwen4j.core.model.MemoryNeeds;
+import io.qwen4j.core.model.QwenConfig;
+import io.qwen4j.core.model.QwenDecoder;
+import io.qwen4j.core.model.QwenWeights;
+import io.qwen4j.core.ops.Batch;
+import io.qwen4j.core.ops.KvCache;
+import io.qwen4j.core.ops.Ops;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Loads a model: opens its files, chooses a backend, checks the memory, takes the weights, starts the engine. What fails leaves nothing behind. */
+public final class ModelLoader {
+    private static final Logger LOG = LoggerFactory.getLogger(ModelLoader.class);
+    private static final List<String> END_TOKENS = List.of("<|im_end|>", "<|endoftext|>");
+    // A GGUF file states one end token; llama.cpp finds these by their spelling.
+    private static final List<String> GGUF_END_TOKENS = List.of("<|fim_pad|>", "<|repo_name|>", "<|file_sep|>");
+
+    private final Function<Path, Tokenizer> tokenizers;
+    private final Function<Path, ChatTemplate> templates;
+    private final LoadedModel.TextFactory texts;
+    private final ChooserMaker choosers;
+
+    /** Makes the factory of choosers of a model. */
+    interface ChooserMaker {
+        LoadedModel.ChooserFactory make(int vocabularyRows, int nameableRows);
+    }
+
+    ModelLoader(
+            Function<Path, Tokenizer> tokenizers,
+            Function<Path, ChatTemplate> templates,
+            LoadedModel.TextFactory texts,
+            ChooserMaker choosers) {
+        this.tokenizers = tokenizers;
+        this.templates = templates;
+        this.texts = texts;
+        this.choosers = choosers;
+    }
+
+    LoadedModel load(Path path, LoadOptions options) {
+        long begun = System.nanoTime();
+        Settings settings = Settings.of(options);
+        try (Checkpoint checkpoint = CheckpointReader.open(path, options.limits())) {
+            Tokenizer tokenizer = tokenizer(path, checkpoint.config());
+            LoadedModel model = load(checkpoint, tokenizer, options, settings);
+            LOG.info("loaded {} in {} ms: {} parameters, {} MiB of weights, context {} tokens", path,
+                    (System.nanoTime() - begun) / 1_000_000, model.info().parameters(), model.info().weightBytes() >> 20,
+                    model.info().contextLength());
+            return model;
+        }
+    }
+
+    /** The tokenizer, or null if the model has no files of one. A tokenizer with files that are wrong is an error. */
+    private @Nullable Tokenizer tokenizer(Path path, QwenConfig config) {
+        Tokenizer tokenizer;
+        try {
+            tokenizer = tokenizers.apply(path);
+        } catch (ModelFileException e) {
+            if (e.reason() == Reason.MISSING) {
+                LOG.info("{} has no tokenizer: only requests of token ids can be answered ({})", path, e.getMessage());
+                return null;
+            }
+            throw e;
+        }
+        if (tokenizer.vocabularySize() > config.vocabularyRows()) {
+            throw new ModelFileException(Reason.TOKENIZER, path, "the tokenizer has ids up to " + (tokenizer.vocabularySize() - 1)
+                    + ", but the model has " + config.vocabularyRows() + " vocabulary rows");
+        }
+        return tokenizer;
+    }
+
+    private LoadedModel load(Checkpoint checkpoint, @Nullable Tokenizer tokenizer, LoadOptions options, Settings settings) {
+        FreeList owned = new FreeList();
+        try {
+            Ops ops = owned.add(Backends.open(settings));
+            return load(checkpoint, tokenizer, options, ops, owned);
+        } catch (OutOfMemoryError e) {
+            free(owned, e);
+            InsufficientMemoryException failure = new InsufficientMemoryException(
+                    "memory ran out while " + checkpoint.path() + " was loaded: " + e.getMessage(), -1, -1);
+            failure.initCause(e);
+            throw failure;
+        } catch (Throwable t) {
+            free(owned, t);
+            throw t;
+        }
+    }
+
+    private static void free(FreeList owned, Throwable cause) {
+        try {
+            owned.close();
+        } catch (RuntimeException e) {
+            cause.addSuppressed(e);
+        }
+    }
+
+    private LoadedModel load(Checkpoint checkpoint, @Nullable Tokenizer tokenizer, LoadOptions options, Ops ops, FreeList owned) {
+        QwenConfig config = checkpoint.config();
+        ContextPlan plan = ContextPlan.of(checkpoint, ops, options, MemoryNeeds.availableBytes(ops));
+        QwenWeights weights = owned.add(
+                QwenWeights.load(checkpoint, ops, options.quantization(), options.checkValues(), options.progress()));
+        KvCache cache = owned.add(ops.kvCache(plan.layout()));
+        QwenDecoder decoder = owned.add(new QwenDecoder(config, weights, ops, plan.maxTokens(), plan.maxLogitsRows(), cache));
+        Batch batch = owned.add(
+                new Batch(ops, plan.maxTokens(), options.maxConcurrent(), plan.pagesOfSequence(), KvPages.PAGE_TOKENS));
+        int nameable = tokenizer == null ? config.vocabularyRows() : tokenizer.vocabularySize();
+        ChatTemplate template = null;
+        RuntimeException templateError = null;
+        try {
+            template = templates.apply(checkpoint.path());
+        } catch (TemplateException e) {
+            // The model can still continue texts.
+            LOG.warn("the chat template of {} cannot be used: {}", checkpoint.path(), e.getMessage());
+            templateError = e;
+        }
+        ModelInfo info = info(checkpoint, tokenizer, plan, weights, ops);
+        LoadedModel.Parts parts = new LoadedModel.Parts(info, checkpoint.generationDefaults().sampling(), tokenizer, template, templateError,
+                choosers.make(config.vocabularyRows(), nameable), texts, options.maxConcurrent());
+        Engine.Limits limits = new Engine.Limits(
+                plan.contextLength(), plan.prefillSlice(options), options.maxConcurrent(), options.queueLimit());
+        KvPages pages = new KvPages(plan.layout().pages());
+        return new LoadedModel(
+                parts, new Engine(info.name(), new DecoderModel(config, decoder, batch, owned), pages, limits, nameable));
+    }
+
+    private static ModelInfo info(Checkpoint checkpoint, @Nullable Tokenizer tokenizer, ContextPlan plan, QwenWeights weights, Ops ops) {
+        QwenConfig c = checkpoint.config();
+        Path name = checkpoint.path().toAbsolutePath().normalize().getFileName();
+        return new ModelInfo(
+                name == null ? checkpoint.path().toString() : name.toString(),
+                c.architecture(),
+                parameters(checkpoint),
+                c.layers(),
+                c.hiddenSize(),
+                c.heads(),
+                c.kvHeads(),
+                c.headSize(),
+                c.vocabularyRows(),
+                (int) Math.min(plan.contextLength(), (long) plan.layout().pages() * plan.layout().pageTokens()),
+                c.contextLength(),
+                weights.bytes(),
+                plan.layout().bytes(),
+                ops.description(),
+                Set.copyOf(endTokens(checkpoint, tokenizer)));
+    }
+
+    private static long parameters(Checkpoint checkpoint) {
+        long parameters = 0;
+        for (String name : checkpoint.tensorNames()) {
+            if (name.equals("lm_head.weight") && checkpoint.config().tiedHead()) {
+                continue;
+            }
+            long count = 1;
+            for (long dimension : checkpoint.shape(name)) {
+                count = Math.multiplyExact(count, dimension);
+            }
+            parameters = Math.addExact(parameters, count);
+        }
+        return parameters;
+    }
+
+    private static Set<Integer> endTokens(Checkpoint checkpoint, @Nullable Tokenizer tokenizer) {
+        Set<Integer> ends = new TreeSet<>(checkpoint.generationDefaults().endTokens());
+        if (tokenizer != null) {
+            add(ends, tokenizer, END_TOKENS);
+            if (checkpoint.describe().format().equals("gguf")) {
+                add(ends, tokenizer, GGUF_END_TOKENS);
+            }
+        }
+        ends.removeIf(id -> id < 0 || id >= checkpoint.config().vocabularyRows());
+        return ends;
+    }
+
+    private static void add(Set<Integer> ends, Tokenizer tokenizer, List<String> spellings) {
+        for (String spelling : spellings) {
+            OptionalInt id = tokenizer.addedToken(spelling);
+            if (id.isPresent()) {
+                ends.add(id.getAsInt());
+            }
+        }
+    }
+}
