@@ -78,6 +78,12 @@ final class TokenizerBuilder {
         table.put(id, scratch, 1);
     }
 
+    /** Gives a row to an id that no text becomes and that stands before others that are used. */
+    void unused(String spelling, int id) {
+        byte[] bytes = spelling.getBytes(StandardCharsets.UTF_8);
+        table.put(id, bytes, bytes.length);
+    }
+
     private void checkByteToken(String spelling) {
         if (spelling.startsWith("<0x") && spelling.endsWith(">")) {
             boolean hex = spelling.length() == 6 && Character.digit(spelling.charAt(3), 16) >= 0 && Character.digit(spelling.charAt(4), 16) >= 0;

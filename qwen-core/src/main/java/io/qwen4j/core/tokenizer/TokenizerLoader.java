@@ -3,6 +3,8 @@ package io.qwen4j.core.tokenizer;
 import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.ModelLimits;
+import io.qwen4j.core.format.gguf.GgufFile;
+import io.qwen4j.core.format.gguf.GgufMetadata;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
@@ -20,7 +22,12 @@ public final class TokenizerLoader {
         if (Files.isDirectory(model)) {
             return directory(model, limits);
         }
-        throw new ModelFileException(Reason.MISSING, model, "there is no such directory");
+        return of(GgufFile.readMetadata(model, limits), limits);
+    }
+
+    /** Reads the tokenizer in the metadata of a GGUF file that is open already. */
+    public static BpeTokenizer of(GgufMetadata metadata, ModelLimits limits) {
+        return GgufTokenizer.read(metadata, limits);
     }
 
     private static BpeTokenizer directory(Path directory, ModelLimits limits) {
