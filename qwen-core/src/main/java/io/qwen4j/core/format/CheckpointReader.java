@@ -1,6 +1,5 @@
 package io.qwen4j.core.format;
 
-import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.ModelLimits;
 import io.qwen4j.core.format.gguf.GgufCheckpoint;
@@ -24,6 +23,6 @@ public final class CheckpointReader {
         if (Files.exists(model)) {
             return GgufCheckpoint.open(model, limits);
         }
-        throw new ModelFileException(Reason.MISSING, model, "there is no such file or directory");
+        throw FormatError.of(Reason.MISSING, model, "there is no such file or directory");
     }
 }

@@ -23,7 +23,7 @@ public final class ConfigChecks {
             throw config(file, c.heads() + " heads of size " + c.headSize() + " are wider than " + MAX_WIDTH);
         }
         if (c.headSize() % 16 != 0) {
-            throw new ModelFileException(
+            throw FormatError.of(
                     Reason.UNSUPPORTED, file, "the head size is " + c.headSize() + "; multiples of 16 are supported");
         }
         // Written so that NaN fails.
@@ -68,6 +68,6 @@ public final class ConfigChecks {
     }
 
     private static ModelFileException config(Path file, String message) {
-        return new ModelFileException(Reason.CONFIG, file, message);
+        return FormatError.of(Reason.CONFIG, file, message);
     }
 }

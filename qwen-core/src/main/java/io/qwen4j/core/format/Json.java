@@ -7,7 +7,6 @@ import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.exc.StreamConstraintsException;
 import com.fasterxml.jackson.core.json.JsonReadFeature;
-import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -74,13 +73,13 @@ public final class Json {
             }
             return result;
         } catch (StreamConstraintsException e) {
-            throw new ModelFileException(Reason.LIMIT, file.path(), "JSON beyond the limits: " + e.getOriginalMessage(), e);
+            throw FormatError.of(Reason.LIMIT, file.path(), "JSON beyond the limits: " + e.getOriginalMessage(), e);
         } catch (JsonProcessingException e) {
-            throw new ModelFileException(Reason.CORRUPT, file.path(), "not JSON: " + oneLine(e), e);
+            throw FormatError.of(Reason.CORRUPT, file.path(), "not JSON: " + oneLine(e), e);
         } catch (CharacterCodingException e) {
-            throw new ModelFileException(Reason.CORRUPT, file.path(), "JSON must be UTF-8, found other bytes", e);
+            throw FormatError.of(Reason.CORRUPT, file.path(), "JSON must be UTF-8, found other bytes", e);
         } catch (IOException e) {
-            throw new ModelFileException(Reason.IO, file.path(), "reading failed: " + e, e);
+            throw FormatError.of(Reason.IO, file.path(), "reading failed: " + e, e);
         }
     }
 
@@ -102,9 +101,11 @@ public final class Json {
         }
     }
 
-    /** Checks the kind of a token. */
-    public static void expect(ModelFile file, JsonParser parser, @Nullable JsonToken found, JsonToken expected, String item) {
+    /** Checks the kind of a token. What stands there instead is read to its end first, so that one nested too deep is named as such. */
+    public static void expect(ModelFile file, JsonParser parser, @Nullable JsonToken found, JsonToken expected, String item)
+            throws IOException {
         if (found != expected) {
+            parser.skipChildren();
             throw file.error(
                     Reason.CORRUPT,
                     item + " must be " + words(expected) + ", found " + (found == null ? "nothing" : words(found)) + " at " + place(parser));

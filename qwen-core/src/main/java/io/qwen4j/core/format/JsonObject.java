@@ -121,6 +121,6 @@ public record JsonObject(Path file, Map<String, @Nullable Object> fields) {
 
     /** An error in this file. */
     public ModelFileException error(Reason reason, String message) {
-        return new ModelFileException(reason, file, message);
+        return FormatError.of(reason, file, message);
     }
 }

@@ -1,6 +1,5 @@
 package io.qwen4j.core.format;
 
-import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -46,7 +45,7 @@ public final class ModelDirectory {
      */
     public Path named(String name, Path source) {
         if (!isPlain(name)) {
-            throw new ModelFileException(
+            throw FormatError.of(
                     Reason.PATH, source, "expected a plain file name without separators, found \"" + shortened(name) + "\"");
         }
         Path path = directory.resolve(name);
@@ -54,14 +53,14 @@ public final class ModelDirectory {
             Path real = path.toRealPath();
             Path home = directory.toRealPath();
             if (!real.startsWith(home) && !isHubBlob(home, real)) {
-                throw new ModelFileException(
+                throw FormatError.of(
                         Reason.PATH, source, "the file \"" + name + "\" is a link out of the model's directory, to " + real);
             }
             return path;
         } catch (NoSuchFileException e) {
-            throw new ModelFileException(Reason.MISSING, source, "the file \"" + name + "\" that it names is missing", e);
+            throw FormatError.of(Reason.MISSING, source, "the file \"" + name + "\" that it names is missing", e);
         } catch (IOException e) {
-            throw new ModelFileException(Reason.IO, source, "the file \"" + name + "\" that it names cannot be reached: " + e, e);
+            throw FormatError.of(Reason.IO, source, "the file \"" + name + "\" that it names cannot be reached: " + e, e);
         }
     }
 

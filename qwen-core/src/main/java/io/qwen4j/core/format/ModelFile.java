@@ -39,16 +39,16 @@ public final class ModelFile implements AutoCloseable {
         try {
             BasicFileAttributes attributes = Files.readAttributes(path, BasicFileAttributes.class);
             if (!attributes.isRegularFile()) {
-                throw new ModelFileException(
+                throw FormatError.of(
                         Reason.PATH, path, "expected a regular file, found " + (attributes.isDirectory() ? "a directory" : "a special file"));
             }
             channel = FileChannel.open(path, StandardOpenOption.READ);
             return new ModelFile(path, channel, attributes, channel.size());
         } catch (NoSuchFileException e) {
-            throw new ModelFileException(Reason.MISSING, path, "there is no such file", e);
+            throw FormatError.of(Reason.MISSING, path, "there is no such file", e);
         } catch (IOException e) {
             closeQuietly(channel);
-            throw new ModelFileException(Reason.IO, path, "cannot be opened: " + e, e);
+            throw FormatError.of(Reason.IO, path, "cannot be opened: " + e, e);
         }
     }
 
@@ -80,7 +80,7 @@ public final class ModelFile implements AutoCloseable {
             }
             checkUnchanged();
         } catch (IOException e) {
-            throw new ModelFileException(Reason.IO, path, "reading at byte " + at + " failed: " + e, e);
+            throw FormatError.of(Reason.IO, path, "reading at byte " + at + " failed: " + e, e);
         }
     }
 
@@ -107,7 +107,7 @@ public final class ModelFile implements AutoCloseable {
 
     /** An error in this file. */
     public ModelFileException error(Reason reason, String message) {
-        return new ModelFileException(reason, path, message);
+        return FormatError.of(reason, path, message);
     }
 
     @Override

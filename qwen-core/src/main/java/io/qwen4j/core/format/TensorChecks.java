@@ -72,6 +72,6 @@ public final class TensorChecks {
     }
 
     private static ModelFileException error(Checkpoint checkpoint, Reason reason, String message) {
-        return new ModelFileException(reason, checkpoint.path(), message);
+        return FormatError.of(reason, checkpoint.path(), message);
     }
 }

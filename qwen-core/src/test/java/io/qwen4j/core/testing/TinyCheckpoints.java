@@ -28,7 +28,7 @@ public final class TinyCheckpoints {
         return new QwenConfig("qwen2", 2, 64, 4, 2, 16, 96, 96, tiedHead, 1e-6f, 128, new QwenConfig.Rope(10000, null));
     }
 
-    /** A Hugging Face directory with one safetensors file, without a tokenizer. Vectors have the matrices' type. */
+    /** A Hugging Face directory with one safetensors file, without a tokenizer. Vectors are F32. */
     public static Path directory(Path directory, QwenConfig config, WeightType type, long seed) {
         try {
             Files.createDirectories(directory);
@@ -42,17 +42,22 @@ public final class TinyCheckpoints {
 
     /** {@code model.safetensors} with random weights, in a directory that has everything else. */
     public static void weights(Path directory, QwenConfig config, WeightType type, long seed) {
+        safetensors(config, type, seed).write(directory.resolve("model.safetensors"));
+    }
+
+    /** A safetensors file with random weights, to change and write. */
+    public static SafetensorsBuilder safetensors(QwenConfig config, WeightType type, long seed) {
+        var out = new SafetensorsBuilder();
         try (Checkpoint weights = MemoryCheckpoint.random(config, type, seed)) {
-            var out = new SafetensorsBuilder();
             for (QwenTensors.Expected e : QwenTensors.of(config)) {
                 TensorSource source = weights.tensor(e.name()).orElseThrow();
                 out.add(e.name(), source.type().name(), e.shape(), bytes(source));
             }
-            out.write(directory.resolve("model.safetensors"));
         }
+        return out;
     }
 
-    /** A GGUF file without a tokenizer; matrices whose rows are no whole blocks of the type are F32. */
+    /** A GGUF file without a tokenizer. Vectors are F32. */
     public static Path gguf(Path file, QwenConfig config, WeightType type, long seed) {
         Map<String, GgufValue> metadata = new LinkedHashMap<>(metadata(config));
         try (Checkpoint weights = MemoryCheckpoint.random(config, type, seed)) {

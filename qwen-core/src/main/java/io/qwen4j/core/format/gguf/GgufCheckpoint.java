@@ -1,12 +1,12 @@
 package io.qwen4j.core.format.gguf;
 
-import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.ModelFileInfo;
 import io.qwen4j.ModelLimits;
 import io.qwen4j.WeightType;
 import io.qwen4j.core.format.Checkpoint;
 import io.qwen4j.core.format.FileTensor;
+import io.qwen4j.core.format.FormatError;
 import io.qwen4j.core.format.GenerationDefaults;
 import io.qwen4j.core.format.TensorChecks;
 import io.qwen4j.core.model.QwenConfig;
@@ -70,11 +70,11 @@ public final class GgufCheckpoint implements Checkpoint {
     private int vocabularyRows(ModelLimits limits) {
         Place embedding = places.get(QwenTensors.EMBEDDING);
         if (embedding == null) {
-            throw new ModelFileException(Reason.MISSING, path, "the tensor " + GgufNames.toGguf(QwenTensors.EMBEDDING) + " is missing");
+            throw FormatError.of(Reason.MISSING, path, "the tensor " + GgufNames.toGguf(QwenTensors.EMBEDDING) + " is missing");
         }
         long rows = embedding.tensor().rows();
         if (rows > limits.vocabulary()) {
-            throw new ModelFileException(
+            throw FormatError.of(
                     Reason.LIMIT, path, "the vocabulary has " + rows + " rows, at most " + limits.vocabulary() + " are read");
         }
         return (int) rows;

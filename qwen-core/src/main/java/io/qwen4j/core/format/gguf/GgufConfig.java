@@ -1,9 +1,10 @@
 package io.qwen4j.core.format.gguf;
 
-import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
+import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelLimits;
 import io.qwen4j.core.format.ConfigChecks;
+import io.qwen4j.core.format.FormatError;
 import io.qwen4j.core.model.QwenConfig;
 import org.jspecify.annotations.Nullable;
 
@@ -63,7 +64,7 @@ final class GgufConfig {
     static void checkArchitecture(GgufMetadata metadata) {
         String architecture = metadata.string(ARCHITECTURE);
         if (!architecture.equals(SUPPORTED)) {
-            throw new ModelFileException(
+            throw FormatError.of(
                     Reason.UNSUPPORTED,
                     metadata.file(),
                     ARCHITECTURE + " " + architecture + " is not supported by this version, " + SUPPORTED + " is");
@@ -132,6 +133,6 @@ final class GgufConfig {
     }
 
     private ModelFileException error(Reason reason, String message) {
-        return new ModelFileException(reason, metadata.file(), message);
+        return FormatError.of(reason, metadata.file(), message);
     }
 }

@@ -1,8 +1,8 @@
 package io.qwen4j.core.format.gguf;
 
-import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.SamplingOptions;
+import io.qwen4j.core.format.FormatError;
 import io.qwen4j.core.format.GenerationDefaults;
 import java.util.Collections;
 import java.util.LinkedHashSet;
@@ -39,7 +39,7 @@ final class GgufGenerationDefaults {
     private static void addByText(GgufMetadata metadata, int vocabularyRows, Set<Integer> end) {
         List<String> tokens = metadata.strings(TOKENS);
         if (tokens.size() != vocabularyRows) {
-            throw new ModelFileException(
+            throw FormatError.of(
                     Reason.CONFIG,
                     metadata.file(),
                     TOKENS + " has " + tokens.size() + " tokens, but the embedding has " + vocabularyRows + " rows");
@@ -64,7 +64,7 @@ final class GgufGenerationDefaults {
 
     private static void checkLength(GgufMetadata metadata, String key, int found, int expected) {
         if (found != expected) {
-            throw new ModelFileException(
+            throw FormatError.of(
                     Reason.CORRUPT, metadata.file(), key + " has " + found + " elements, " + TOKENS + " has " + expected);
         }
     }
@@ -80,7 +80,7 @@ final class GgufGenerationDefaults {
                     .repetitionPenalty((float) metadata.number("general.sampling.penalty_repeat", 1))
                     .build();
         } catch (IllegalArgumentException e) {
-            throw new ModelFileException(Reason.CONFIG, metadata.file(), "general.sampling: " + e.getMessage(), e);
+            throw FormatError.of(Reason.CONFIG, metadata.file(), "general.sampling: " + e.getMessage(), e);
         }
     }
 }

@@ -1,7 +1,8 @@
 package io.qwen4j.core.format.gguf;
 
-import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
+import io.qwen4j.ModelFileException;
+import io.qwen4j.core.format.FormatError;
 import java.nio.file.Path;
 import java.util.Collections;
 import java.util.List;
@@ -42,7 +43,7 @@ public final class GgufMetadata {
     public GgufValue value(String key) {
         GgufValue value = values.get(key);
         if (value == null) {
-            throw new ModelFileException(Reason.CONFIG, file, "the metadata key " + key + " is missing");
+            throw FormatError.of(Reason.CONFIG, file, "the metadata key " + key + " is missing");
         }
         return value;
     }
@@ -70,7 +71,7 @@ public final class GgufMetadata {
         }
         long number = value.integers()[0];
         if (number < 0) {
-            throw new ModelFileException(Reason.CORRUPT, file, key + " is " + value.text() + ", expected 0 to 2^63 - 1");
+            throw FormatError.of(Reason.CORRUPT, file, key + " is " + value.text() + ", expected 0 to 2^63 - 1");
         }
         return number;
     }
@@ -83,7 +84,7 @@ public final class GgufMetadata {
         }
         long number = value.integers()[0];
         if (number < least || number > most) {
-            throw new ModelFileException(Reason.CONFIG, file, key + " is " + value.text() + ", expected " + least + " to " + most);
+            throw FormatError.of(Reason.CONFIG, file, key + " is " + value.text() + ", expected " + least + " to " + most);
         }
         return (int) number;
     }
@@ -133,6 +134,6 @@ public final class GgufMetadata {
 
     private ModelFileException wrongType(String key, String expected, GgufValue found) {
         String name = found.elementType() == null ? found.type().name() : "an array of " + found.elementType();
-        return new ModelFileException(Reason.CORRUPT, file, "the metadata key " + key + " must be " + expected + ", found " + name);
+        return FormatError.of(Reason.CORRUPT, file, "the metadata key " + key + " must be " + expected + ", found " + name);
     }
 }

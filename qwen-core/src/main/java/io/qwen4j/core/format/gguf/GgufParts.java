@@ -1,8 +1,8 @@
 package io.qwen4j.core.format.gguf;
 
-import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.ModelLimits;
+import io.qwen4j.core.format.FormatError;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -39,7 +39,7 @@ final class GgufParts {
         checkNumber(files.get(0), 0, count);
         Matcher name = NAME.matcher(path.getFileName().toString());
         if (!name.matches() || !name.group(2).equals("00001") || Integer.parseInt(name.group(3)) != count) {
-            throw new ModelFileException(
+            throw FormatError.of(
                     Reason.MISSING,
                     path,
                     "the file is the first of " + count + "; its name must be like "
@@ -53,7 +53,7 @@ final class GgufParts {
         GgufMetadata metadata = files.get(0).metadata();
         int tensors = files.stream().mapToInt(f -> f.tensors().size()).sum();
         if (metadata.has(TENSORS) && metadata.unsigned(TENSORS) != tensors) {
-            throw new ModelFileException(
+            throw FormatError.of(
                     Reason.CORRUPT, path, TENSORS + " is " + metadata.unsigned(TENSORS) + ", the files have " + tensors + " tensors");
         }
     }
@@ -61,7 +61,7 @@ final class GgufParts {
     private static void checkNumber(GgufFile file, int no, int count) {
         GgufMetadata metadata = file.metadata();
         if (metadata.unsigned(NO) != no || metadata.unsigned(COUNT) != count) {
-            throw new ModelFileException(
+            throw FormatError.of(
                     Reason.CONFIG,
                     metadata.file(),
                     NO + " is " + metadata.unsigned(NO) + " of " + metadata.unsigned(COUNT) + ", expected " + no + " of " + count

@@ -1,8 +1,8 @@
 package io.qwen4j.core.format.gguf;
 
-import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.WeightType;
+import io.qwen4j.core.format.FormatError;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -100,7 +100,7 @@ public final class GgufWriter implements AutoCloseable {
             writer.start(header.bytes());
             return writer;
         } catch (IOException e) {
-            throw new ModelFileException(Reason.IO, target, "cannot be written: " + e, e);
+            throw FormatError.of(Reason.IO, target, "cannot be written: " + e, e);
         }
     }
 
@@ -116,7 +116,7 @@ public final class GgufWriter implements AutoCloseable {
     private static void checkSpace(Path target, long needed) throws IOException {
         long free = Files.getFileStore(target.getParent()).getUsableSpace();
         if (free < needed) {
-            throw new ModelFileException(Reason.IO, target, "the file needs " + needed + " bytes, the disk has " + free + " left");
+            throw FormatError.of(Reason.IO, target, "the file needs " + needed + " bytes, the disk has " + free + " left");
         }
     }
 
@@ -166,7 +166,7 @@ public final class GgufWriter implements AutoCloseable {
                 channel.write(data);
             }
         } catch (IOException e) {
-            throw new ModelFileException(Reason.IO, target, "writing failed: " + e, e);
+            throw FormatError.of(Reason.IO, target, "writing failed: " + e, e);
         }
     }
 
@@ -182,7 +182,7 @@ public final class GgufWriter implements AutoCloseable {
             finished = true;
             syncDirectory();
         } catch (IOException e) {
-            throw new ModelFileException(Reason.IO, target, "writing failed: " + e, e);
+            throw FormatError.of(Reason.IO, target, "writing failed: " + e, e);
         }
     }
 

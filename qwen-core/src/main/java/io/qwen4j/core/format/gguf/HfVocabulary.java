@@ -1,8 +1,8 @@
 package io.qwen4j.core.format.gguf;
 
-import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.ModelLimits;
+import io.qwen4j.core.format.FormatError;
 import io.qwen4j.core.format.Json;
 import io.qwen4j.core.format.JsonObject;
 import io.qwen4j.core.format.ModelDirectory;
@@ -186,7 +186,7 @@ final class HfVocabulary {
 
     private String checked(String template) {
         if (template.length() > limits.templateCharacters()) {
-            throw new ModelFileException(
+            throw FormatError.of(
                     Reason.LIMIT,
                     directory.path(),
                     "the chat template has " + template.length() + " characters, at most " + limits.templateCharacters() + " are read");

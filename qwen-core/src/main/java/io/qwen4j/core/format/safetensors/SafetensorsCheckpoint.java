@@ -1,11 +1,11 @@
 package io.qwen4j.core.format.safetensors;
 
-import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.ModelFileInfo;
 import io.qwen4j.ModelLimits;
 import io.qwen4j.core.format.Checkpoint;
 import io.qwen4j.core.format.FileTensor;
+import io.qwen4j.core.format.FormatError;
 import io.qwen4j.core.format.GenerationDefaults;
 import io.qwen4j.core.format.JsonObject;
 import io.qwen4j.core.format.ModelDirectory;
@@ -42,7 +42,7 @@ public final class SafetensorsCheckpoint implements Checkpoint {
     public static SafetensorsCheckpoint open(Path path, ModelLimits limits) {
         var directory = new ModelDirectory(path);
         if (!directory.has(HfConfig.FILE)) {
-            throw new ModelFileException(
+            throw FormatError.of(
                     Reason.MISSING, path, "a model's directory has " + HfConfig.FILE + " and safetensors files; there is no " + HfConfig.FILE);
         }
         JsonObject json = JsonObject.read(directory.file(HfConfig.FILE), HfConfig.MAX_BYTES);

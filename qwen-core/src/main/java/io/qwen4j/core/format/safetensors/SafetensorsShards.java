@@ -1,8 +1,8 @@
 package io.qwen4j.core.format.safetensors;
 
-import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.ModelLimits;
+import io.qwen4j.core.format.FormatError;
 import io.qwen4j.core.format.JsonObject;
 import io.qwen4j.core.format.ModelDirectory;
 import java.nio.file.Path;
@@ -38,7 +38,7 @@ final class SafetensorsShards implements AutoCloseable {
             } else if (directory.has(INDEX)) {
                 shards.readIndex(directory, limits);
             } else {
-                throw new ModelFileException(
+                throw FormatError.of(
                         Reason.MISSING, directory.path(), "there is neither " + SINGLE + " nor " + INDEX + "; other formats are not read");
             }
             return shards;
@@ -74,7 +74,7 @@ final class SafetensorsShards implements AutoCloseable {
 
     private static SafetensorsFile openShard(JsonObject index, Path path, ModelLimits limits) {
         if (path.toFile().isFile() && path.toFile().length() == 0) {
-            throw new ModelFileException(Reason.MISSING, path, "the shard is empty");
+            throw FormatError.of(Reason.MISSING, path, "the shard is empty");
         }
         return SafetensorsFile.open(path, limits);
     }
