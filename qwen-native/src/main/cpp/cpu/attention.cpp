@@ -1,0 +1,182 @@
+#include <algorithm>
+
+#include "cpu/ops.h"
+
+namespace qw {
+namespace {
+
+void check_shape(const AttentionShape& shape, const KvPages& kv, int64_t layer) {
+  require(shape.kv_heads >= 1 && shape.heads >= 1 && shape.heads % shape.kv_heads == 0, "query heads are not a multiple of the kv heads");
+  require(shape.kv_heads == kv.kv_heads && shape.head_size == kv.head_size, "the KV cache has another shape");
+  require(layer >= 0 && layer < kv.layers, "the KV cache has no such layer");
+}
+
+int64_t qkv_width(const AttentionShape& s) { return times(plus(s.heads, times(2, s.kv_heads)), s.head_size); }
+
+int64_t splits_for(int64_t length, const KvPages& kv) {
+  const int64_t last = length - 1;
+  const int64_t panels_per_page = (kv.page_tokens + kKeysPerPanel - 1) / kKeysPerPanel;
+  const int64_t panels = last / kv.page_tokens * panels_per_page + last % kv.page_tokens / kKeysPerPanel + 1;
+  return (panels + kSplitPanels - 1) / kSplitPanels;
+}
+
+// Floats of a part: sums, maximum and weight of kAttendRows rows.
+int64_t part_floats(int64_t head_size) { return kAttendRows * (head_size + 2); }
+
+AttendPart part_at(float* at, int64_t head_size) {
+  return {at, at + kAttendRows * head_size, at + kAttendRows * (head_size + 1)};
+}
+
+struct Attention {
+  Backend& backend;
+  const Buffer& qkv;
+  const BatchView& batch;
+  const AttentionShape& shape;
+  const KvPages& kv;
+  int64_t layer;
+  const Buffer& out;
+  int64_t parts = 0;
+
+  int64_t group() const { return shape.heads / shape.kv_heads; }
+
+  // Pieces of all slices. A slice of few tokens over a long cache is cut along the cache if there are too few pieces for the threads.
+  void plan() {
+    backend.pieces.clear();
+    const int64_t heads_each = std::min(group(), kAttendRows);
+    const int64_t tokens_each = std::max<int64_t>(1, kAttendRows / heads_each);
+    int64_t whole = 0;
+    for (int64_t b = 0; b < batch.sequences; b++) {
+      whole += (batch.starts[b + 1] - batch.starts[b] + tokens_each - 1) / tokens_each * shape.kv_heads;
+    }
+    const bool cut = backend.pool.threads() > 1 && whole < 4 * backend.pool.threads();
+    for (int64_t b = 0; b < batch.sequences; b++) {
+      const int64_t count = batch.starts[b + 1] - batch.starts[b];
+      // Last tokens first: they see most and take longest.
+      for (int64_t begin = (count - 1) / tokens_each * tokens_each; begin >= 0 && count > 0; begin -= tokens_each) {
+        const int64_t end = std::min(count, begin + tokens_each);
+        const int64_t splits = splits_for(batch.cached[b] + end, kv);
+        for (int64_t k = 0; k < shape.kv_heads; k++) {
+          for (int64_t h = 0; h < group(); h += heads_each) add_pieces(b, k, h, std::min(group(), h + heads_each), begin, end, splits, cut);
+        }
+      }
+    }
+  }
+
+  void add_pieces(int64_t b, int64_t k, int64_t head_begin, int64_t head_end, int64_t begin, int64_t end, int64_t splits, bool cut) {
+    AttendPiece piece{};
+    piece.sequence = static_cast<int32_t>(b);
+    piece.kv_head = static_cast<int32_t>(k);
+    piece.head_begin = static_cast<int32_t>(head_begin);
+    piece.head_end = static_cast<int32_t>(head_end);
+    piece.token_begin = static_cast<int32_t>(begin);
+    piece.token_end = static_cast<int32_t>(end);
+    if (!cut || splits == 1) {
+      piece.split_end = static_cast<int32_t>(splits);
+      piece.part = -1;
+      backend.pieces.push_back(piece);
+      return;
+    }
+    for (int64_t s = 0; s < splits; s++) {
+      piece.split_begin = static_cast<int32_t>(s);
+      piece.split_end = static_cast<int32_t>(s + 1);
+      piece.part = parts++;
+      backend.pieces.push_back(piece);
+    }
+  }
+
+  AttendArgs args_of(const AttendPiece& piece, float* scores) const {
+    const int64_t b = piece.sequence;
+    const int64_t head = piece.kv_head * group() + piece.head_begin;
+    AttendArgs args{};
+    args.kv = &kv;
+    args.layer = layer;
+    args.kv_head = piece.kv_head;
+    args.page_table = batch.page_tables + b * batch.page_stride;
+    args.q = qkv.floats() + (batch.starts[b] + piece.token_begin) * qkv.columns + head * shape.head_size;
+    args.q_stride = qkv.columns;
+    args.tokens = piece.token_end - piece.token_begin;
+    args.heads = piece.head_end - piece.head_begin;
+    args.first_limit = int64_t{batch.cached[b]} + piece.token_begin + 1;
+    args.scale = shape.scale;
+    args.scores = scores;
+    return args;
+  }
+
+  void finish(const AttendPiece& piece, const AttendArgs& args, const AttendPart& total) const {
+    const int64_t head = piece.kv_head * group() + piece.head_begin;
+    float* to = out.floats() + (batch.starts[piece.sequence] + piece.token_begin) * out.columns + head * shape.head_size;
+    backend.table.attend_finish(args.tokens, args.heads, shape.head_size, total, to, out.columns);
+  }
+
+  void compute() {
+    plan();
+    const int64_t size = shape.head_size;
+    const int64_t score_floats = kAttendRows * kBlockPanels * kKeysPerPanel;
+    const int64_t scratch_floats = score_floats + 2 * part_floats(size);
+    backend.attend_scratch.grow(backend.pool.threads() * scratch_floats * 4);
+    if (parts > 0) backend.attend_parts.grow(times(parts, part_floats(size) * 4));
+    float* part_memory = reinterpret_cast<float*>(backend.attend_parts.data());
+
+    backend.pool.each(static_cast<int64_t>(backend.pieces.size()), [&](int64_t i, int worker) {
+      const AttendPiece& piece = backend.pieces[static_cast<size_t>(i)];
+      float* scratch = reinterpret_cast<float*>(backend.attend_scratch.data()) + worker * scratch_floats;
+      const AttendArgs args = args_of(piece, scratch);
+      if (piece.part >= 0) {
+        backend.table.attend(args, piece.split_begin, part_at(part_memory + piece.part * part_floats(size), size));
+        return;
+      }
+      const AttendPart total = part_at(scratch + score_floats, size);
+      const AttendPart next = part_at(scratch + score_floats + part_floats(size), size);
+      backend.table.attend(args, 0, total);
+      for (int64_t s = 1; s < piece.split_end; s++) {
+        backend.table.attend(args, s, next);
+        backend.table.attend_merge(args.tokens * args.heads, size, next, total);
+      }
+      finish(piece, args, total);
+    });
+
+    for (const AttendPiece& piece : backend.pieces) {
+      if (piece.part < 0) continue;
+      const AttendArgs args = args_of(piece, nullptr);
+      const AttendPart total = part_at(part_memory + (piece.part - piece.split_begin) * part_floats(size), size);
+      if (piece.split_begin > 0) {
+        backend.table.attend_merge(args.tokens * args.heads, size, part_at(part_memory + piece.part * part_floats(size), size), total);
+      }
+      if (piece.split_end == splits_for(batch.cached[piece.sequence] + piece.token_end, kv)) finish(piece, args, total);
+    }
+  }
+};
+
+}  // namespace
+
+void rotate_and_store(Backend& backend, const Buffer& qkv, const Buffer& rotation, const BatchView& batch, const AttentionShape& shape,
+                      const KvCache& cache, int64_t layer) {
+  check_shape(shape, cache.pages, layer);
+  check_rows(qkv, batch.tokens, qkv_width(shape), "qkv does not fit the attention layer");
+  check_rows(rotation, batch.tokens, shape.head_size, "the rotation does not fit the attention layer");
+  batch.check_slots(cache.pages);
+  const int64_t each = std::max<int64_t>(1, (8 << 10) / qkv.columns);
+  backend.pool.each((batch.tokens + each - 1) / each, [&](int64_t i, int) {
+    RotateArgs args{};
+    args.qkv = qkv.floats();
+    args.rotation = rotation.floats();
+    args.slots = batch.slots;
+    args.heads = shape.heads;
+    args.token_begin = i * each;
+    args.token_end = std::min(batch.tokens, args.token_begin + each);
+    args.kv = &cache.pages;
+    args.layer = layer;
+    backend.table.rotate_and_store(args);
+  });
+}
+
+void attention(Backend& backend, const Buffer& qkv, const BatchView& batch, const AttentionShape& shape, const KvCache& cache, int64_t layer,
+               const Buffer& out) {
+  check_shape(shape, cache.pages, layer);
+  check_rows(qkv, batch.tokens, qkv_width(shape), "qkv does not fit the attention layer");
+  check_rows(out, batch.tokens, times(shape.heads, shape.head_size), "out does not fit the attention layer");
+  batch.check_pages(cache.pages);
+  Attention{backend, qkv, batch, shape, cache.pages, layer, out}.compute();
+}
+
+}  // namespace qw

@@ -1,0 +1,69 @@
+#include "cpu/objects.h"
+
+#include "cpu/machine.h"
+
+namespace qw {
+namespace {
+
+std::atomic<int64_t> objects{0};
+
+Target checked(Target target) {
+  if (target < 0 || target > best_target()) throw Failure(kUnsupported, "this machine does not have the instruction set asked for");
+  return target;
+}
+
+int checked_threads(int threads) {
+  require(threads >= 1 && threads <= 1024, "a backend has 1 to 1024 threads");
+  return threads;
+}
+
+}  // namespace
+
+Object::Object(Kind k) : kind(k) { objects.fetch_add(1); }
+Object::~Object() {
+  kind = 0;
+  uncount();
+}
+
+void Object::uncount() {
+  if (counted_) objects.fetch_sub(1);
+  counted_ = false;
+}
+
+int64_t live_objects() { return objects.load(); }
+
+Buffer::Buffer(int64_t r, int64_t c) : Object(kBuffer), rows(r), columns(c) {
+  require(r >= 1 && c >= 1, "a buffer has at least one row and one column");
+  memory = Memory(times(times(r, c), 4));
+}
+
+void Buffer::discard() {
+  discarded = true;
+  memory.discard();
+  uncount();
+}
+
+KvCache::KvCache(KvType type, int64_t layers, int64_t page_count, int64_t page_tokens, int64_t kv_heads, int64_t head_size)
+    : Object(kKvCache) {
+  require(type >= 0 && type < kKvTypes, "unknown type of a KV cache");
+  require(layers >= 1 && page_count >= 1 && page_tokens >= 1 && kv_heads >= 1, "a dimension of a KV cache is not positive");
+  require(head_size >= 16 && head_size % 16 == 0, "the head size of a KV cache must be a multiple of 16");
+  const int64_t element = type == kKvF32 ? 4 : 2;
+  const int64_t padded_tokens = times((page_tokens + kKeysPerPanel - 1) / kKeysPerPanel, kKeysPerPanel);
+  pages.type = type;
+  pages.layers = layers;
+  pages.pages = page_count;
+  pages.page_tokens = page_tokens;
+  pages.kv_heads = kv_heads;
+  pages.head_size = head_size;
+  pages.key_bytes = times(times(padded_tokens, head_size), element);
+  pages.value_bytes = times(times(page_tokens, head_size), element);
+  pages.page_bytes = times(kv_heads, plus(pages.key_bytes, pages.value_bytes));
+  memory = Memory(times(times(layers, page_count), pages.page_bytes), true);
+  pages.memory = memory.data();
+}
+
+Backend::Backend(Target t, int threads)
+    : Object(kBackend), target(checked(t)), table(table_of(target)), pool(checked_threads(threads)) {}
+
+}  // namespace qw

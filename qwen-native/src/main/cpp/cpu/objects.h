@@ -1,0 +1,105 @@
+// What Java holds handles of. A handle is an object's address; `kind` catches a handle of the wrong sort, Java guards their lifetime.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "common/memory.h"
+#include "common/status.h"
+#include "cpu/pool.h"
+#include "cpu/table.h"
+
+namespace qw {
+
+enum Kind : uint32_t { kBackend = 0x51770001, kWeight, kBuffer, kKvCache };
+
+struct Object {
+  explicit Object(Kind k);
+  ~Object();
+  Object(const Object&) = delete;
+  Object& operator=(const Object&) = delete;
+  // Not counted as live any more, while the object itself stays.
+  void uncount();
+  uint32_t kind;
+
+ private:
+  bool counted_ = true;
+};
+
+// Objects that were not freed, for leak tests.
+int64_t live_objects();
+
+// rows x columns elements of 4 bytes: an activation, a vector, or an array of integers (one row).
+struct Buffer : Object {
+  static constexpr Kind kKind = kBuffer;
+  Buffer(int64_t r, int64_t c);
+  int64_t rows;
+  int64_t columns;
+  Memory memory;
+  // Gives the memory back and keeps the addresses, which a Java buffer may still read.
+  void discard();
+  bool discarded = false;
+  float* floats() const { return reinterpret_cast<float*>(memory.data()); }
+  int32_t* ints() const { return reinterpret_cast<int32_t*>(memory.data()); }
+};
+
+// A part of a matrix with one storage type.
+struct Segment {
+  const WeightFormat* format;
+  int64_t first_row;
+  int64_t rows;
+  int64_t panels;
+  int64_t panel_bytes;
+  int64_t file_row_bytes;
+  Memory memory;
+};
+
+struct Weight : Object {
+  static constexpr Kind kKind = kWeight;
+  explicit Weight(int64_t c) : Object(kWeight), columns(c) {}
+  int64_t columns;
+  int64_t rows = 0;
+  std::vector<Segment> segments;
+};
+
+struct KvCache : Object {
+  static constexpr Kind kKind = kKvCache;
+  KvCache(KvType type, int64_t layers, int64_t pages, int64_t page_tokens, int64_t kv_heads, int64_t head_size);
+  KvPages pages;
+  Memory memory;
+};
+
+// One piece of attention: a slice's tokens token_begin .. token_end - 1 and heads of a group, over the splits split_begin .. split_end - 1.
+struct AttendPiece {
+  int32_t sequence;
+  int32_t kv_head;
+  int32_t head_begin;
+  int32_t head_end;
+  int32_t token_begin;
+  int32_t token_end;
+  int32_t split_begin;
+  int32_t split_end;
+  int64_t part;  // where the split's result is kept, or -1 if the piece finishes its rows itself
+};
+
+struct Backend : Object {
+  static constexpr Kind kKind = kBackend;
+  Backend(Target t, int threads);
+  Target target;
+  const KernelTable& table;
+  Pool pool;
+  Memory quantized;                 // of one linear operation
+  Memory attend_scratch;            // of all workers
+  Memory attend_parts;              // results of splits
+  std::vector<AttendPiece> pieces;  // of one attention operation
+};
+
+template <class T>
+T& object(int64_t handle) {
+  Object* found = reinterpret_cast<Object*>(handle);
+  if (found == nullptr || handle % alignof(T) != 0 || found->kind != T::kKind) throw Failure(kInvalidArgument, "no handle of this kind");
+  return *static_cast<T*>(found);
+}
+
+}  // namespace qw

@@ -1,0 +1,35 @@
+// The operations of Java's Ops on checked shapes. Each throws Failure and otherwise returns when its result is there.
+#pragma once
+
+#include "cpu/batch.h"
+#include "cpu/objects.h"
+
+namespace qw {
+
+int64_t segment_bytes(const Backend& backend, int32_t type, int64_t rows, int64_t columns);
+void add_segment(const Backend& backend, Weight& weight, int32_t type, int64_t rows);
+// Packs `rows` rows of the last segment from first_row, a multiple of 16; `data` has the file's format.
+void pack_rows(Backend& backend, Weight& weight, int64_t first_row, int64_t rows, const uint8_t* data, int64_t bytes);
+
+void embed(Backend& backend, const Weight& table, const BatchView& batch, const Buffer& x);
+void rms_norm(Backend& backend, const Buffer& x, int64_t rows, const Buffer& gain, float epsilon, const Buffer& y);
+void linear(Backend& backend, const Buffer& x, int64_t rows, const Weight& w, const Buffer* bias, bool add, const Buffer& y);
+void swiglu(Backend& backend, const Buffer& x, int64_t rows, const Buffer& out);
+void gather_outputs(Backend& backend, const Buffer& x, const BatchView& batch, const Buffer& out);
+
+struct AttentionShape {
+  int64_t heads;
+  int64_t kv_heads;
+  int64_t head_size;
+  float scale;
+};
+void rotate_and_store(Backend& backend, const Buffer& qkv, const Buffer& rotation, const BatchView& batch, const AttentionShape& shape,
+                      const KvCache& cache, int64_t layer);
+void attention(Backend& backend, const Buffer& qkv, const BatchView& batch, const AttentionShape& shape, const KvCache& cache, int64_t layer,
+               const Buffer& out);
+
+inline void check_rows(const Buffer& buffer, int64_t rows, int64_t columns, const char* message) {
+  require(!buffer.discarded && rows >= 0 && rows <= buffer.rows && columns == buffer.columns, message);
+}
+
+}  // namespace qw

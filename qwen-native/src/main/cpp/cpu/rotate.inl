@@ -1,0 +1,56 @@
+// Rotary embedding of queries and keys in place, then keys and values into the cache.
+
+namespace qw::QW_TARGET::fp {
+
+static void rotate_head(float* __restrict x, const float* __restrict rotation, int64_t half) {
+  for (int64_t i = 0; i < half; i++) {
+    const float a = x[i];
+    const float b = x[half + i];
+    x[i] = a * rotation[i] - b * rotation[half + i];
+    x[half + i] = b * rotation[i] + a * rotation[half + i];
+  }
+}
+
+// Row `token` of a panel of 16 keys: element e goes to panel[e * 16 + token].
+template <class Type>
+static void store_key(typename Type::Element* panel, int64_t token, const float* x, int64_t size) {
+  for (int64_t e = 0; e < size; e += 16) {
+    typename Type::Element values[16];
+    Type::write(values, load(x + e));
+    for (int64_t i = 0; i < 16; i++) panel[(e + i) * kKeysPerPanel + token] = values[i];
+  }
+}
+
+template <class Type>
+static void store_token(const RotateArgs& args, int64_t slot, const float* keys) {
+  using Element = typename Type::Element;
+  const KvPages& kv = *args.kv;
+  const int64_t size = kv.head_size;
+  const int64_t offset = slot % kv.page_tokens;
+  uint8_t* page = kv.memory + (args.layer * kv.pages + slot / kv.page_tokens) * kv.page_bytes;
+  for (int64_t h = 0; h < kv.kv_heads; h++) {
+    Element* panels = reinterpret_cast<Element*>(page + h * kv.key_bytes);
+    store_key<Type>(panels + offset / kKeysPerPanel * (kKeysPerPanel * size), offset % kKeysPerPanel, keys + h * size, size);
+    Element* values = reinterpret_cast<Element*>(page + kv.kv_heads * kv.key_bytes + h * kv.value_bytes) + offset * size;
+    const float* from = keys + (kv.kv_heads + h) * size;
+    for (int64_t e = 0; e < size; e += 16) Type::write(values + e, load(from + e));
+  }
+}
+
+static void rotate_and_store(const RotateArgs& args) {
+  const int64_t size = args.kv->head_size;
+  const int64_t rotated = args.heads + args.kv->kv_heads;
+  const int64_t width = (rotated + args.kv->kv_heads) * size;
+  for (int64_t t = args.token_begin; t < args.token_end; t++) {
+    float* row = args.qkv + t * width;
+    for (int64_t h = 0; h < rotated; h++) rotate_head(row + h * size, args.rotation + t * size, size / 2);
+    const float* keys = row + args.heads * size;
+    switch (args.kv->type) {
+      case kKvF32: store_token<F32>(args, args.slots[t], keys); break;
+      case kKvF16: store_token<F16>(args, args.slots[t], keys); break;
+      default: store_token<BF16>(args, args.slots[t], keys);
+    }
+  }
+}
+
+}  // namespace qw::QW_TARGET::fp

@@ -1,0 +1,86 @@
+// The dispatch table of one target. Kernels compute ranges and know no threads; they allocate nothing and cannot fail.
+#pragma once
+
+#include "cpu/kernels.h"
+
+namespace qw {
+
+enum Target : int32_t { kBaseline, kAvx2, kAvx512, kVnni, kTargets };
+
+enum KvType : int32_t { kKvF32, kKvF16, kKvBF16, kKvTypes };
+
+// Pages of keys and values. A page of a layer holds for each head keys in panels of 16 tokens, element-major (element e of 16 tokens
+// side by side, so that 16 scores are one register), then for each head values, token-major.
+struct KvPages {
+  uint8_t* memory;
+  KvType type;
+  int64_t layers;
+  int64_t pages;
+  int64_t page_tokens;
+  int64_t kv_heads;
+  int64_t head_size;
+  int64_t key_bytes;    // of one head in a page, the last panel filled up
+  int64_t value_bytes;  // of one head in a page
+  int64_t page_bytes;   // of one layer
+};
+
+// The tokens token_begin .. token_end - 1 of a step: rotate queries and keys in place, store keys and values.
+struct RotateArgs {
+  float* qkv;             // [T, (H + 2K) E]
+  const float* rotation;  // [T, E]: E / 2 cosines, E / 2 sines
+  const int32_t* slots;   // [T]
+  int64_t heads;
+  int64_t token_begin;
+  int64_t token_end;
+  const KvPages* kv;
+  int64_t layer;
+};
+
+// Attention in pieces of at most kAttendRows rows; a row is one token and one query head of the group of a kv head.
+constexpr int64_t kAttendRows = 64;
+// The cached length is cut at fixed places, so that a row's result does not depend on who computes the pieces.
+constexpr int64_t kSplitPanels = 64;
+constexpr int64_t kBlockPanels = 4;
+constexpr int64_t kKeysPerPanel = 16;
+
+struct AttendArgs {
+  const KvPages* kv;
+  int64_t layer;
+  int64_t kv_head;
+  const int32_t* page_table;
+  const float* q;       // row (token i, head j) at q + i * q_stride + j * E
+  int64_t q_stride;
+  int64_t tokens;
+  int64_t heads;
+  int64_t first_limit;  // keys that token 0 sees; token i sees i more
+  float scale;
+  float* scores;        // scratch [kAttendRows, kBlockPanels * 16]
+};
+
+// Result of one split: unnormalised sums, the maximum they are relative to, and the sum of weights. Row r = i * heads + j.
+struct AttendPart {
+  float* sums;     // [rows, E]
+  float* maximum;  // [rows]
+  float* weight;   // [rows]; 0 where the row sees no key of this split
+};
+
+struct KernelTable {
+  const char* name;
+  const WeightFormat* formats[kWeightTypes];
+  QuantizeRows quantize_rows;
+  void (*rms_norm)(const float* x, int64_t rows, int64_t columns, const float* gain, float epsilon, float* y);
+  void (*swiglu)(const float* gate, const float* up, int64_t count, float* out);
+  void (*rotate_and_store)(const RotateArgs& args);
+  void (*attend)(const AttendArgs& args, int64_t split, const AttendPart& part);
+  // total and part -> total
+  void (*attend_merge)(int64_t rows, int64_t head_size, const AttendPart& part, const AttendPart& total);
+  // sums / weight -> out; row (i, j) at out + i * out_stride + j * E
+  void (*attend_finish)(int64_t tokens, int64_t heads, int64_t head_size, const AttendPart& total, float* out, int64_t out_stride);
+};
+
+namespace baseline { const KernelTable& kernel_table(); }
+namespace avx2 { const KernelTable& kernel_table(); }
+namespace avx512 { const KernelTable& kernel_table(); }
+namespace vnni { const KernelTable& kernel_table(); }
+
+}  // namespace qw

@@ -1,0 +1,2 @@
+#define QW_TARGET avx2
+#include "cpu/target.inl"

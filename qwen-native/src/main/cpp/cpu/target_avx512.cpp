@@ -1,0 +1,2 @@
+#define QW_TARGET avx512
+#include "cpu/target.inl"

@@ -1,0 +1,2 @@
+#define QW_TARGET baseline
+#include "cpu/target.inl"

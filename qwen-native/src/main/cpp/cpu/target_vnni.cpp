@@ -1,0 +1,2 @@
+#define QW_TARGET vnni
+#include "cpu/target.inl"

@@ -1,0 +1,244 @@
+package io.qwen4j.natives;
+
+import io.qwen4j.InstructionSet;
+import io.qwen4j.core.ops.Activation;
+import io.qwen4j.core.ops.AttentionShape;
+import io.qwen4j.core.ops.Batch;
+import io.qwen4j.core.ops.Ints;
+import io.qwen4j.core.ops.KvCache;
+import io.qwen4j.core.ops.KvLayout;
+import io.qwen4j.core.ops.Ops;
+import io.qwen4j.core.ops.TensorSource;
+import io.qwen4j.core.ops.Weight;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.LongConsumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The native CPU backend. Each operation is one native call on handles; shapes are checked on the native side, where they are believed.
+ *
+ * <p>An operation holds what it uses until it returns, so that closing any of it on another thread waits for nobody and breaks nothing.
+ */
+final class CpuOps implements Ops {
+    // Most objects of one operation: the backend, four operands and the batch.
+    private static final int MOST_HELD = 6;
+
+    private final InstructionSet instructionSet;
+    private final int threads;
+    private final NativeBackend backend;
+    private final AtomicBoolean busy = new AtomicBoolean();
+    private final @Nullable NativeResource[] held = new @Nullable NativeResource[MOST_HELD];
+    private int heldCount;
+
+    CpuOps(InstructionSet instructionSet, int threads) {
+        this.instructionSet = instructionSet;
+        this.threads = threads;
+        backend = new NativeBackend(instructionSet.ordinal(), threads);
+    }
+
+    @Override
+    public String description() {
+        String name = instructionSet == InstructionSet.VNNI ? "avx512vnni" : instructionSet.name().toLowerCase(java.util.Locale.ROOT);
+        return "cpu " + name + ", " + threads + (threads == 1 ? " thread" : " threads");
+    }
+
+    @Override
+    public Weight matrix(List<TensorSource> parts, LongConsumer progress) {
+        long handle = backend.acquire();
+        try {
+            return WeightUpload.matrix(this, handle, parts, progress);
+        } finally {
+            backend.release();
+        }
+    }
+
+    @Override
+    public Weight vector(List<TensorSource> parts) {
+        if (parts.isEmpty()) {
+            throw new IllegalArgumentException("a vector of no parts");
+        }
+        backend.acquire();
+        try {
+            return WeightUpload.vector(parts);
+        } finally {
+            backend.release();
+        }
+    }
+
+    @Override
+    public long matrixBytes(TensorSource part) {
+        long handle = backend.acquire();
+        try {
+            return WeightUpload.bytes(handle, part);
+        } finally {
+            backend.release();
+        }
+    }
+
+    @Override
+    public Activation activation(int rows, int columns) {
+        return new NativeBuffer.Floats(rows, columns);
+    }
+
+    @Override
+    public Ints ints(int count) {
+        return new NativeBuffer.Integers(count);
+    }
+
+    @Override
+    public KvCache kvCache(KvLayout layout) {
+        return new NativeKvCache(layout);
+    }
+
+    @Override
+    public void embed(Weight table, Batch batch, Activation x) {
+        begin();
+        try {
+            NativeException.check(NativeLibrary.embed(hold(backend), matrix(table), hold(batch), hold(x)), "embed");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void rmsNorm(Activation x, int rows, Weight gain, float epsilon, Activation y) {
+        begin();
+        try {
+            NativeException.check(NativeLibrary.rmsNorm(hold(backend), hold(x), rows, vector(gain), epsilon, hold(y)), "rmsNorm");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void linear(Activation x, int rows, Weight w, @Nullable Weight bias, Activation y) {
+        linear(x, rows, w, bias, false, y);
+    }
+
+    @Override
+    public void linearAdd(Activation x, int rows, Weight w, Activation y) {
+        linear(x, rows, w, null, true, y);
+    }
+
+    private void linear(Activation x, int rows, Weight w, @Nullable Weight bias, boolean add, Activation y) {
+        begin();
+        try {
+            long offset = bias == null ? 0 : vector(bias);
+            NativeException.check(NativeLibrary.linear(hold(backend), hold(x), rows, matrix(w), offset, add, hold(y)), "linear");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void rotateAndStore(Activation qkv, Activation rotation, Batch batch, AttentionShape shape, KvCache cache, int layer) {
+        begin();
+        try {
+            NativeException.check(
+                    NativeLibrary.rotateAndStore(
+                            hold(backend), hold(qkv), hold(rotation), hold(batch), shape.heads(), shape.kvHeads(), shape.headSize(),
+                            hold(cache), layer),
+                    "rotateAndStore");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void attention(Activation qkv, Batch batch, AttentionShape shape, KvCache cache, int layer, Activation out) {
+        begin();
+        try {
+            NativeException.check(
+                    NativeLibrary.attention(
+                            hold(backend), hold(qkv), hold(batch), shape.heads(), shape.kvHeads(), shape.headSize(), shape.scale(),
+                            hold(cache), layer, hold(out)),
+                    "attention");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void swiGlu(Activation x, int rows, Activation out) {
+        begin();
+        try {
+            NativeException.check(NativeLibrary.swiGlu(hold(backend), hold(x), rows, hold(out)), "swiGlu");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void gatherOutputs(Activation x, Batch batch, Activation out) {
+        begin();
+        try {
+            NativeException.check(NativeLibrary.gatherOutputs(hold(backend), hold(x), hold(batch), hold(out)), "gatherOutputs");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void close() {
+        backend.close();
+    }
+
+    private void begin() {
+        if (!busy.compareAndSet(false, true)) {
+            throw new IllegalStateException("operations of a backend are called by one thread at a time");
+        }
+    }
+
+    private void end() {
+        while (heldCount > 0) {
+            NativeResource resource = held[--heldCount];
+            held[heldCount] = null;
+            if (resource != null) {
+                resource.release();
+            }
+        }
+        busy.set(false);
+    }
+
+    private long hold(NativeResource resource) {
+        long handle = resource.acquire();
+        held[heldCount++] = resource;
+        return handle;
+    }
+
+    private long hold(Activation activation) {
+        if (!(activation instanceof NativeBuffer.Floats floats)) {
+            throw new IllegalArgumentException("the activation belongs to another backend");
+        }
+        return hold((NativeResource) floats);
+    }
+
+    private long hold(Batch batch) {
+        if (!(batch.memory() instanceof NativeBuffer.Integers integers)) {
+            throw new IllegalArgumentException("the batch belongs to another backend");
+        }
+        return hold((NativeResource) integers);
+    }
+
+    private long hold(KvCache cache) {
+        if (!(cache instanceof NativeKvCache pages)) {
+            throw new IllegalArgumentException("the KV cache belongs to another backend");
+        }
+        return hold((NativeResource) pages);
+    }
+
+    private long matrix(Weight weight) {
+        if (!(weight instanceof NativeWeight matrix) || matrix.owner() != this) {
+            throw new IllegalArgumentException("the weight is no matrix of this backend");
+        }
+        return hold((NativeResource) matrix);
+    }
+
+    private long vector(Weight weight) {
+        if (!(weight instanceof NativeBuffer.Vector vector)) {
+            throw new IllegalArgumentException("the weight is no vector of this backend");
+        }
+        return hold((NativeResource) vector);
+    }
+}

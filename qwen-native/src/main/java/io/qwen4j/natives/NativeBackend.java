@@ -1,0 +1,18 @@
+package io.qwen4j.natives;
+
+/** The native side of a backend: its threads and its scratch memory. */
+final class NativeBackend extends NativeResource {
+    NativeBackend(int target, int threads) {
+        super(NativeException.checkValue(NativeLibrary.createBackend(target, threads), "a backend of " + threads + " threads"));
+    }
+
+    @Override
+    String what() {
+        return "the CPU backend";
+    }
+
+    @Override
+    void free(long handle) {
+        NativeLibrary.freeBackend(handle);
+    }
+}

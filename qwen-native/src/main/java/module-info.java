@@ -1,0 +1,10 @@
+/** The native CPU backend of Qwen4J. Found through {@link java.util.ServiceLoader}; nothing here is called directly. */
+@org.jspecify.annotations.NullMarked
+module io.qwen4j.natives {
+    requires static org.jspecify;
+    requires io.qwen4j.core;
+    requires org.bytedeco.javacpp;
+
+    provides io.qwen4j.core.ops.OpsProvider with
+            io.qwen4j.natives.CpuOpsProvider;
+}
