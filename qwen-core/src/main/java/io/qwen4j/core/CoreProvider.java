@@ -8,6 +8,7 @@ import io.qwen4j.ProgressListener;
 import io.qwen4j.QwenModel;
 import io.qwen4j.Tokenizer;
 import io.qwen4j.WeightType;
+import io.qwen4j.core.model.Quantizer;
 import io.qwen4j.spi.QwenProvider;
 import java.nio.file.Path;
 
@@ -40,6 +41,6 @@ public final class CoreProvider implements QwenProvider {
 
     @Override
     public void quantize(Path model, WeightType type, Path output, ProgressListener progress) {
-        throw new UnsupportedOperationException();
+        Quantizer.quantizeFile(model, type, output, ModelLimits.DEFAULT, progress);
     }
 }

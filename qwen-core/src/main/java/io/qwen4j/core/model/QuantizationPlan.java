@@ -3,13 +3,28 @@ package io.qwen4j.core.model;
 import io.qwen4j.WeightType;
 import io.qwen4j.core.ops.TensorSource;
 
-/** Which type each matrix gets when a model is quantized. */
+/**
+ * Which type each matrix gets when a model is quantized: the wanted one, with two exceptions that llama.cpp's quantizer makes, too.
+ *
+ * <p>The matrix of the output layer (the embedding where the head is tied) gets Q6_K if the wanted type has fewer bits: every token's choice hangs
+ * on it. Perplexity of tiny-qwen on conversations, where BF16 has 1.2498: 1.2651 with all of it in Q2_K, 1.2513 with a Q6_K head;
+ * 1.2509 with all of it in Q4_K, 1.2501 with a Q6_K head.
+ *
+ * <p>A row that is no whole number of blocks gets another type; see {@link #fitting}.
+ */
 final class QuantizationPlan {
     private QuantizationPlan() {}
 
     /** The type of a matrix. */
     static WeightType typeOf(QwenConfig config, TensorSource matrix, WeightType wanted) {
-        return fitting(wanted, matrix.columns());
+        boolean head = matrix.name().equals(config.tiedHead() ? QwenTensors.EMBEDDING : QwenTensors.HEAD);
+        return fitting(head && isSmall(wanted) ? WeightType.Q6_K : wanted, matrix.columns());
+    }
+
+    /** Whether a type has fewer bits than Q6_K. */
+    private static boolean isSmall(WeightType type) {
+        WeightType large = WeightType.Q6_K;
+        return type.blockBytes() * large.blockSize() < large.blockBytes() * type.blockSize();
     }
 
     /**

@@ -43,7 +43,8 @@ final class WeightLoader {
         }
     }
 
-    private static TensorSource find(Checkpoint checkpoint, QwenTensors.Expected expected) {
+    /** A tensor of the table, or why there is none. */
+    static TensorSource find(Checkpoint checkpoint, QwenTensors.Expected expected) {
         TensorSource source = checkpoint.tensor(expected.name())
                 .orElseThrow(() -> new ModelFileException(Reason.MISSING, checkpoint.path(), "tensor " + expected.name() + " is missing"));
         if (source.rows() != expected.rows() || source.columns() != expected.columns()) {

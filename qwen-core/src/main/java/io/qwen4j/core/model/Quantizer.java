@@ -1,0 +1,85 @@
+package io.qwen4j.core.model;
+
+import io.qwen4j.ModelLimits;
+import io.qwen4j.ProgressListener;
+import io.qwen4j.WeightType;
+import io.qwen4j.core.format.Checkpoint;
+import io.qwen4j.core.format.CheckpointReader;
+import io.qwen4j.core.format.gguf.GgufExport;
+import io.qwen4j.core.format.gguf.GgufNames;
+import io.qwen4j.core.format.gguf.GgufWriter;
+import io.qwen4j.core.ops.TensorSource;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Converts a model's matrices and writes them, with everything else that a model needs, as one GGUF file. Vectors become F32. */
+public final class Quantizer {
+    // What is converted and in memory at a time: some hundred pieces of work for the processors.
+    private static final int BUFFER_BYTES = 16 << 20;
+
+    private Quantizer() {}
+
+    /**
+     * Quantizes a model to a file. The file appears when it is complete.
+     *
+     * @param model a directory or a GGUF file
+     * @param type type of the matrices; see {@link QuantizationPlan} for the exceptions
+     * @param output the GGUF file to write; an existing one is replaced, but not the model's own
+     * @param limits bounds on what is believed of the model's files
+     * @param listener hears of the stage {@code quantize}, in bytes of the new file
+     */
+    public static void quantizeFile(Path model, WeightType type, Path output, ModelLimits limits, ProgressListener listener) {
+        checkOutput(model, output);
+        try (Checkpoint checkpoint = CheckpointReader.open(model, limits)) {
+            List<TensorSource> sources = new ArrayList<>();
+            List<GgufWriter.Tensor> table = new ArrayList<>();
+            for (QwenTensors.Expected expected : QwenTensors.of(checkpoint.config())) {
+                TensorSource source = WeightLoader.find(checkpoint, expected);
+                WeightType target = expected.matrix() ? QuantizationPlan.typeOf(checkpoint.config(), source, type) : WeightType.F32;
+                sources.add(QuantizedSource.of(source, target));
+                List<Long> shape = expected.matrix() ? List.of(expected.rows(), expected.columns()) : List.of(expected.columns());
+                table.add(new GgufWriter.Tensor(GgufNames.toGguf(expected.name()), target, shape));
+            }
+            ProgressMeter progress =
+                    new ProgressMeter(listener, "quantize", table.stream().mapToLong(GgufWriter.Tensor::bytes).sum());
+            try (GgufWriter writer = GgufWriter.create(output, GgufExport.metadata(checkpoint, type, limits), table)) {
+                for (TensorSource source : sources) {
+                    copy(source, writer, progress);
+                }
+                writer.finish();
+            }
+            progress.end();
+        }
+    }
+
+    private static void checkOutput(Path model, Path output) {
+        if (Files.isDirectory(output)) {
+            throw new IllegalArgumentException("the output " + output + " is a directory, expected the name of a file");
+        }
+        try {
+            if (Files.exists(output) && Files.exists(model) && Files.isSameFile(model, output)) {
+                throw new IllegalArgumentException("the output " + output + " is the model itself");
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static void copy(TensorSource source, GgufWriter writer, ProgressMeter progress) {
+        long rowBytes = source.type().rowBytes(source.columns());
+        // Whole rows, so that no row is converted twice.
+        long size = Math.max(1, BUFFER_BYTES / rowBytes) * rowBytes;
+        ByteBuffer buffer = ByteBuffer.allocate(Math.toIntExact(Math.min(size, source.byteSize())));
+        for (long offset = 0; offset < source.byteSize(); offset += buffer.capacity()) {
+            int count = (int) Math.min(buffer.capacity(), source.byteSize() - offset);
+            source.read(offset, buffer.clear().limit(count));
+            writer.write(buffer.flip());
+            progress.add(count);
+        }
+    }
+}
