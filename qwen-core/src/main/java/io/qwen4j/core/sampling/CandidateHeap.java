@@ -1,0 +1,143 @@
+package io.qwen4j.core.sampling;
+
+/** Orders token ids by a key without sorting more of them than are asked for; equal keys are ordered by id. */
+final class CandidateHeap {
+    private final int[] ids;
+    private int size;
+
+    CandidateHeap(int capacity) {
+        this.ids = new int[capacity];
+    }
+
+    int size() {
+        return size;
+    }
+
+    int id(int index) {
+        return ids[index];
+    }
+
+    void clear() {
+        size = 0;
+    }
+
+    void add(int id) {
+        ids[size++] = id;
+    }
+
+    /** Overwrites the id at one place with that at another. */
+    void move(int from, int to) {
+        ids[to] = ids[from];
+    }
+
+    void truncate(int newSize) {
+        size = newSize;
+    }
+
+    /** Whether a comes before b: the greater key first, of equal keys the lower id. */
+    private static boolean before(float[] keys, int a, int b) {
+        return keys[a] > keys[b] || keys[a] == keys[b] && a < b;
+    }
+
+    /** Makes this hold the k first ids below n, first ones first; keys of negative infinity are left out. O(n log k), O(n) in practice. */
+    void takeFirst(int k, float[] keys, int n) {
+        size = 0;
+        for (int id = 0; id < n; id++) {
+            if (keys[id] == Float.NEGATIVE_INFINITY) {
+                continue;
+            }
+            if (size < k) {
+                ids[size] = id;
+                siftUpLast(keys, size++);
+            } else if (before(keys, id, ids[0])) {
+                ids[0] = id;
+                siftDownLast(keys, 0, size);
+            }
+        }
+        // The root is the last in order; moving it behind the shrinking heap leaves the first ones in front.
+        for (int end = size - 1; end > 0; end--) {
+            swap(0, end);
+            siftDownLast(keys, 0, end);
+        }
+    }
+
+    private void siftUpLast(float[] keys, int from) {
+        int at = from;
+        while (at > 0 && before(keys, ids[(at - 1) / 2], ids[at])) {
+            swap(at, (at - 1) / 2);
+            at = (at - 1) / 2;
+        }
+    }
+
+    private void siftDownLast(float[] keys, int from, int end) {
+        int at = from;
+        while (true) {
+            int child = 2 * at + 1;
+            if (child >= end) {
+                return;
+            }
+            if (child + 1 < end && before(keys, ids[child], ids[child + 1])) {
+                child++;
+            }
+            if (!before(keys, ids[at], ids[child])) {
+                return;
+            }
+            swap(at, child);
+            at = child;
+        }
+    }
+
+    /** Makes what was added a heap whose root is the first in order. O(n). */
+    void heapify(float[] keys) {
+        for (int at = size / 2 - 1; at >= 0; at--) {
+            siftDownFirst(keys, at, size);
+        }
+    }
+
+    /**
+     * Moves the first of the heap's remaining ids to the end of the array. After n calls the last n ids are the first n in order, the very
+     * first one at the end.
+     *
+     * @param remaining ids still in the heap
+     */
+    int pop(float[] keys, int remaining) {
+        swap(0, remaining - 1);
+        siftDownFirst(keys, 0, remaining - 1);
+        return ids[remaining - 1];
+    }
+
+    private void siftDownFirst(float[] keys, int from, int end) {
+        int at = from;
+        while (true) {
+            int child = 2 * at + 1;
+            if (child >= end) {
+                return;
+            }
+            if (child + 1 < end && before(keys, ids[child + 1], ids[child])) {
+                child++;
+            }
+            if (!before(keys, ids[child], ids[at])) {
+                return;
+            }
+            swap(at, child);
+            at = child;
+        }
+    }
+
+    /** Keeps the last n ids, in reverse: what was popped first comes first. */
+    void keepPopped(int n) {
+        for (int i = 0; i < n; i++) {
+            int j = size - 1 - i;
+            if (i < j) {
+                swap(i, j);
+            }
+        }
+        size = n;
+    }
+
+    private void swap(int a, int b) {
+        int id = ids[a];
+        ids[a] = ids[b];
+        ids[b] = id;
+    }
+}

@@ -1,0 +1,79 @@
+package io.qwen4j.core.sampling;
+
+import io.qwen4j.NumericException;
+import io.qwen4j.TokenLogProbability;
+import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Log-probabilities under the model's own distribution: the log-softmax of the raw logits over all rows of the vocabulary, summed in double
+ * precision. Reuses its memory; not thread-safe.
+ */
+public final class LogProbabilities {
+    private final int rows;
+    private final int sampleable;
+    private final float[] logits;
+    private final CandidateHeap best;
+
+    /**
+     * @param rows vocabulary rows of the model, V
+     * @param sampleable ids from here on are never alternatives
+     * @param mostAlternatives bound on the alternatives asked for
+     */
+    public LogProbabilities(int rows, int sampleable, int mostAlternatives) {
+        this.rows = rows;
+        this.sampleable = sampleable;
+        logits = new float[rows];
+        best = new CandidateHeap(Math.min(mostAlternatives, sampleable));
+    }
+
+    /**
+     * The probability of a token and the most probable tokens.
+     *
+     * @param source logits; its position is not changed
+     * @param offset index in {@code source} of the row's first value
+     * @param id the token
+     * @param alternatives how many of the most probable tokens are given
+     * @throws NumericException if a logit is NaN or positive infinity, or all are negative infinity
+     */
+    public TokenLogProbability of(FloatBuffer source, int offset, int id, int alternatives) {
+        double normalizer = read(source, offset);
+        best.takeFirst(Math.min(alternatives, sampleable), logits, sampleable);
+        List<TokenLogProbability.Alternative> list = new ArrayList<>(best.size());
+        for (int i = 0; i < best.size(); i++) {
+            list.add(new TokenLogProbability.Alternative(best.id(i), logProbability(best.id(i), normalizer)));
+        }
+        return new TokenLogProbability(id, logProbability(id, normalizer), list);
+    }
+
+    /** The log-probability of one token, for scoring. */
+    public float score(FloatBuffer source, int offset, int id) {
+        return logProbability(id, read(source, offset));
+    }
+
+    private float logProbability(int id, double normalizer) {
+        return (float) Math.min(0, logits[id] - normalizer);
+    }
+
+    /** Takes a row and gives the logarithm of the sum of the exponentials. */
+    private double read(FloatBuffer source, int offset) {
+        source.get(offset, logits, 0, rows);
+        float max = Float.NEGATIVE_INFINITY;
+        for (int id = 0; id < rows; id++) {
+            float logit = logits[id];
+            if (!(logit < Float.POSITIVE_INFINITY)) {
+                throw new NumericException("the logit of token " + id + " is " + logit + "; no probability can be computed");
+            }
+            max = Math.max(max, logit);
+        }
+        if (max == Float.NEGATIVE_INFINITY) {
+            throw new NumericException("every logit is -Infinity; no probability can be computed");
+        }
+        double sum = 0;
+        for (int id = 0; id < rows; id++) {
+            sum += Math.exp((double) logits[id] - max);
+        }
+        return max + Math.log(sum);
+    }
+}
