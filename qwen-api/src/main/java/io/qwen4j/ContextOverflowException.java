@@ -14,8 +14,8 @@ public class ContextOverflowException extends QwenException {
      * @param contextLength tokens that fit, prompt and answer together
      */
     public ContextOverflowException(int promptTokens, int contextLength) {
-        super("the prompt has " + promptTokens + " tokens and must leave room for an answer, but the context holds " + contextLength
-                + "; shorten the prompt or load the model with a larger contextLength");
+        super("the prompt has " + promptTokens + " tokens, but the context holds " + contextLength
+                + "; shorten the prompt or load the model with a larger contextLength (and cacheTokens)");
         this.promptTokens = promptTokens;
         this.contextLength = contextLength;
     }

@@ -3,7 +3,7 @@ package io.qwen4j;
 /**
  * What the engine is doing.
  *
- * @param running requests being computed
+ * @param running requests being computed, or paused for a slow reader
  * @param waiting requests in the queue
  * @param promptTokens prompt tokens computed since loading
  * @param generatedTokens tokens generated since loading

@@ -11,8 +11,9 @@ import java.util.stream.Stream;
  *
  * <p>There is one stream of events. It is consumed once, through one of {@link #events()}, {@link #text()}, {@link #publisher()} and
  * {@link #onEvent(Consumer)}; a second call of any of them throws {@link IllegalStateException}. {@link #result()} is beside them and may be
- * used with or without. If nobody consumes the events, they are dropped as soon as {@link #result()} or {@link #await()} was called.
- * Otherwise the request pauses when {@value #EVENT_BUFFER} events wait for a slow reader, without holding up other requests.
+ * used with or without. When {@value #EVENT_BUFFER} events wait for a slow reader, the request pauses without holding up other requests. Only
+ * if nobody has asked for the events and {@link #result()} or {@link #await()} was called, the request goes on instead and the events are
+ * dropped; asking for them later throws {@link IllegalStateException}.
  *
  * <p>Thread-safe. No computing happens on the reader's thread, and none of the readers' code runs on the thread that computes.
  */
@@ -42,9 +43,11 @@ public interface Generation extends AutoCloseable {
     Flow.Publisher<GenerationEvent> publisher();
 
     /**
-     * Hands each event to a callback, on a thread of this library's own.
+     * Hands each event to a callback, on a thread of this library's own. The answer is complete for {@link #result()} and {@link #await()}
+     * when the callback has returned from the last event, so the callback must not wait for its own answer.
      *
-     * @param callback receives the events in order; an exception it throws cancels the request and fails the result
+     * @param callback receives the events in order; an exception it throws cancels the request and fails the result with a {@link
+     *     GenerationException}
      * @return the whole answer
      */
     CompletableFuture<GenerationResult> onEvent(Consumer<? super GenerationEvent> callback);

@@ -7,7 +7,7 @@ import org.jspecify.annotations.Nullable;
  * How an answer is generated. Immutable; made with {@link #builder()}.
  *
  * @param sampling how tokens are chosen; null takes {@link QwenModel#defaultSampling()}
- * @param maxTokens most tokens of the answer, at least 1, or 0 for as many as the context holds
+ * @param maxTokens most tokens of the answer, at least 1, or 0 for as many as the context holds (one after a prompt that fills it)
  * @param stop strings that end the answer and are not part of it, at most 64 of 1 to 1,000 characters
  * @param ignoreEndTokens whether the model's end tokens are taken as ordinary ones (for measuring)
  * @param logProbabilities number of alternatives to report with each token, 0 to 20; -1 reports nothing, 0 the chosen token only

@@ -8,8 +8,9 @@ import org.jspecify.annotations.Nullable;
  *
  * @param device where to compute
  * @param instructionSet the highest instruction set the CPU kernels may use; null for the best of this machine
- * @param threads compute threads, or 0 for one per available processor
- * @param contextLength longest sequence (prompt and answer) in tokens, or 0 for the model's own, shortened where memory requires it
+ * @param threads compute threads, or 0 for the property {@code qwen4j.threads}, else one per available processor
+ * @param contextLength longest sequence (prompt and answer) in tokens; one that does not fit in memory is refused. 0 takes the model's own, at
+ *     most 32,768, shortened to no less than 2,048 where memory requires it
  * @param cacheTokens tokens that the KV cache holds for all requests together, or 0 for one full context
  * @param kvCache storage of keys and values
  * @param quantization type to which weight matrices are converted while loading; null keeps the types of the file. Norms and biases stay F32;

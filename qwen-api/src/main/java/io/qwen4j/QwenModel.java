@@ -63,7 +63,8 @@ public interface QwenModel extends AutoCloseable {
     }
 
     /**
-     * Submits a request. Returns before anything is computed.
+     * Submits a request. Returns before anything is computed. Requests start in the order of arrival. One that needs room in the KV cache when
+     * there is none waits and is computed again later; none fails for lack of room.
      *
      * @param request the request
      * @return the answer as it comes

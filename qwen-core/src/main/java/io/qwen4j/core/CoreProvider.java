@@ -8,7 +8,13 @@ import io.qwen4j.ProgressListener;
 import io.qwen4j.QwenModel;
 import io.qwen4j.Tokenizer;
 import io.qwen4j.WeightType;
+import io.qwen4j.core.chat.JinjaChatTemplate;
+import io.qwen4j.core.chat.TemplateLoader;
+import io.qwen4j.core.engine.ModelLoader;
+import io.qwen4j.core.format.Checkpoint;
+import io.qwen4j.core.format.CheckpointReader;
 import io.qwen4j.core.model.Quantizer;
+import io.qwen4j.core.tokenizer.TokenizerLoader;
 import io.qwen4j.spi.QwenProvider;
 import java.nio.file.Path;
 
@@ -16,27 +22,29 @@ import java.nio.file.Path;
 public final class CoreProvider implements QwenProvider {
     @Override
     public QwenModel load(Path model, LoadOptions options) {
-        throw new UnsupportedOperationException();
+        return ModelLoader.open(model, options);
     }
 
     @Override
     public Tokenizer loadTokenizer(Path model, ModelLimits limits) {
-        throw new UnsupportedOperationException();
+        return TokenizerLoader.load(model, limits);
     }
 
     @Override
     public ChatTemplate loadChatTemplate(Path model, ModelLimits limits) {
-        throw new UnsupportedOperationException();
+        return TemplateLoader.load(model, limits);
     }
 
     @Override
     public ChatTemplate parseChatTemplate(String jinja) {
-        throw new UnsupportedOperationException();
+        return JinjaChatTemplate.parse(jinja);
     }
 
     @Override
     public ModelFileInfo inspect(Path model, ModelLimits limits) {
-        throw new UnsupportedOperationException();
+        try (Checkpoint checkpoint = CheckpointReader.open(model, limits)) {
+            return checkpoint.describe();
+        }
     }
 
     @Override

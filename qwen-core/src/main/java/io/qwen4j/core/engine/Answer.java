@@ -53,18 +53,18 @@ final class Answer {
         void ended(@Nullable GenerationResult result, @Nullable QwenException error);
     }
 
-    private record Ending(FinishReason reason, @Nullable Throwable error, int tokens, long nanos) {}
+    private record Ending(FinishReason reason, @Nullable Throwable error, long nanos) {}
 
     /**
      * Makes an empty answer.
      *
-     * @param alternatives that of {@link io.qwen4j.GenerationOptions#logProbabilities()}
+     * @param withLogProbabilities whether they are asked for
      * @param endTokens ids that end the answer
      * @param wakeEngine run when the engine waits for room in the ring and there is some
      */
     Answer(
             int promptTokens,
-            int alternatives,
+            boolean withLogProbabilities,
             BitSet endTokens,
             AnswerText text,
             EventBuffer events,
@@ -72,7 +72,7 @@ final class Answer {
             Runnable wakeEngine,
             End end) {
         this.promptTokens = promptTokens;
-        this.ring = new TokenRing(alternatives);
+        this.ring = new TokenRing(withLogProbabilities);
         this.endTokens = endTokens;
         this.text = text;
         this.events = events;
@@ -118,14 +118,14 @@ final class Answer {
     }
 
     /** Adds a token. Engine thread. */
-    void write(int id, long nanos, @Nullable RowProbabilities row) {
-        ring.write(id, nanos, row);
+    void write(int id, long nanos, @Nullable TokenLogProbability logProbability) {
+        ring.write(id, nanos, logProbability);
         delivery.post(mail);
     }
 
     /** No more tokens will come. Engine thread, once. */
     void end(FinishReason reason, @Nullable Throwable error) {
-        ending = new Ending(reason, error, ring.written(), System.nanoTime());
+        ending = new Ending(reason, error, System.nanoTime());
         delivery.post(mail);
     }
 

@@ -5,6 +5,7 @@ import io.qwen4j.Generation;
 import io.qwen4j.ModelClosedException;
 import io.qwen4j.QueueFullException;
 import io.qwen4j.core.cache.KvPages;
+import io.qwen4j.core.sampling.LogProbabilities;
 import java.util.BitSet;
 import java.util.concurrent.Executor;
 import java.util.concurrent.SynchronousQueue;
@@ -22,11 +23,14 @@ final class Engine {
     // A callback thread without work for this long ends.
     private static final long IDLE_SECONDS = 5;
 
+    // The bound of GenerationOptions.logProbabilities.
+    private static final int MOST_ALTERNATIVES = 20;
+
     private final StepModel model;
     private final KvPages pages;
     private final int maxLength;
     private final int places;
-    private final RowProbabilities probabilities;
+    private final LogProbabilities probabilities;
     private final Executor callbacks;
     private final Delivery delivery;
     private final StepLoop loop;
@@ -54,7 +58,7 @@ final class Engine {
         this.pages = pages;
         maxLength = (int) Math.min(limits.contextLength, (long) pages.pages() * KvPages.PAGE_TOKENS);
         places = Math.addExact(limits.maxConcurrent, limits.queueLimit);
-        probabilities = new RowProbabilities(model.vocabularyRows(), nameableRows);
+        probabilities = new LogProbabilities(model.vocabularyRows(), nameableRows, MOST_ALTERNATIVES);
         AtomicInteger threads = new AtomicInteger();
         callbacks = new ThreadPoolExecutor(0, Integer.MAX_VALUE, IDLE_SECONDS, TimeUnit.SECONDS, new SynchronousQueue<>(), task -> {
             Thread thread = new Thread(task, "qwen4j-callback-" + name + "-" + threads.getAndIncrement());
@@ -82,7 +86,7 @@ final class Engine {
         return model.hiddenSize();
     }
 
-    RowProbabilities probabilities() {
+    LogProbabilities probabilities() {
         return probabilities;
     }
 
@@ -111,7 +115,7 @@ final class Engine {
         Handle handle = new Handle();
         EventBuffer events = new EventBuffer(loop::wake);
         RunningGeneration generation = new RunningGeneration(events, callbacks, handle::stop, request.model);
-        Answer out = new Answer(request.prompt.length, request.alternatives, request.endTokens, request.text, events, delivery,
+        Answer out = new Answer(request.prompt.length, request.alternatives >= 0, request.endTokens, request.text, events, delivery,
                 loop::wake, (result, error) -> {
                     handle.leave();
                     generation.ended(result, error);
@@ -166,8 +170,7 @@ final class Engine {
     }
 
     EngineStats stats() {
-        int running = loop.running();
-        return new EngineStats(running, Math.max(0, taken.get() - running), loop.promptTokens(), loop.generatedTokens(),
+        return new EngineStats(loop.running(), loop.waiting(), loop.promptTokens(), loop.generatedTokens(),
                 (long) loop.usedPages() * KvPages.PAGE_TOKENS, (long) pages.pages() * KvPages.PAGE_TOKENS);
     }
 

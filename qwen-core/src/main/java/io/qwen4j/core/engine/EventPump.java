@@ -6,12 +6,16 @@ import java.util.concurrent.Flow;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Pushes events to one subscriber by the rules of Reactive Streams: signals one after the other, never more than requested, no recursion when the
  * subscriber requests from within a signal. The subscriber's code runs on threads of an executor, and only while there is something to signal.
  */
 final class EventPump implements Flow.Subscription, Runnable {
+    private static final Logger LOG = LoggerFactory.getLogger(EventPump.class);
+
     private final EventBuffer buffer;
     private final Executor executor;
     private final Runnable cancelRequest;
@@ -104,8 +108,7 @@ final class EventPump implements Flow.Subscription, Runnable {
             } catch (Throwable t) {
                 // Rule 2.13: a subscriber that throws has cancelled.
                 cancel();
-                Thread.UncaughtExceptionHandler handler = Thread.currentThread().getUncaughtExceptionHandler();
-                handler.uncaughtException(Thread.currentThread(), t);
+                LOG.warn("a subscriber failed; its request is cancelled", t);
             }
         }
     }

@@ -1,6 +1,7 @@
 package io.qwen4j.core.engine;
 
 import io.qwen4j.FinishReason;
+import io.qwen4j.core.sampling.LogProbabilities;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.BitSet;
@@ -12,7 +13,7 @@ final class GenerationSequence extends Sequence {
     private final int maxLength;
     private final BitSet endTokens;
     private final TokenChooser chooser;
-    private final @Nullable RowProbabilities probabilities;
+    private final @Nullable LogProbabilities probabilities;
     private final int alternatives;
     private final Answer answer;
     private @Nullable FinishReason reason;
@@ -31,7 +32,7 @@ final class GenerationSequence extends Sequence {
             int maxLength,
             BitSet endTokens,
             TokenChooser chooser,
-            @Nullable RowProbabilities probabilities,
+            @Nullable LogProbabilities probabilities,
             int alternatives,
             Answer answer) {
         super(prompt, prompt.length);
@@ -73,12 +74,10 @@ final class GenerationSequence extends Sequence {
 
     @Override
     void output(int position, FloatBuffer row, int offset, long nanos) {
-        if (probabilities != null) {
-            probabilities.take(row, offset, alternatives);
-        }
         int id = chooser.choose(row, offset);
         tokens[length++] = id;
-        answer.write(id, nanos, probabilities);
+        // Allocates, but only where somebody asked to look.
+        answer.write(id, nanos, probabilities == null ? null : probabilities.of(row, offset, id, alternatives));
         if (endTokens.get(id)) {
             reason = FinishReason.STOP;
         } else if (length == maxLength) {

@@ -6,9 +6,11 @@ import io.qwen4j.LoadOptions;
 import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.ModelInfo;
+import io.qwen4j.QwenModel;
 import io.qwen4j.TemplateException;
 import io.qwen4j.Tokenizer;
 import io.qwen4j.core.cache.KvPages;
+import io.qwen4j.core.chat.TemplateLoader;
 import io.qwen4j.core.format.Checkpoint;
 import io.qwen4j.core.format.CheckpointReader;
 import io.qwen4j.core.model.MemoryNeeds;
@@ -18,6 +20,7 @@ import io.qwen4j.core.model.QwenWeights;
 import io.qwen4j.core.ops.Batch;
 import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.Ops;
+import io.qwen4j.core.tokenizer.TokenizerLoader;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.OptionalInt;
@@ -54,6 +57,16 @@ public final class ModelLoader {
         this.templates = templates;
         this.texts = texts;
         this.choosers = choosers;
+    }
+
+    /** Implements {@link QwenModel#load(Path, LoadOptions)}. */
+    public static QwenModel open(Path model, LoadOptions options) {
+        ModelLoader loader = new ModelLoader(
+                path -> TokenizerLoader.load(path, options.limits()),
+                path -> TemplateLoader.load(path, options.limits()),
+                DetokenizedText::new,
+                (rows, nameable) -> (sampling, prompt) -> new LazySampler(sampling, rows, nameable, prompt));
+        return loader.load(model, options);
     }
 
     LoadedModel load(Path path, LoadOptions options) {

@@ -1,18 +1,19 @@
 package io.qwen4j.core.engine;
 
 import io.qwen4j.Score;
+import io.qwen4j.core.sampling.LogProbabilities;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.List;
 
 /** Log-probability of each token after the first. */
 final class ScoreJob extends Job<Score> {
-    private final RowProbabilities probabilities;
+    private final LogProbabilities probabilities;
     private final float[] logProbabilities;
     private final int slice;
 
     /** Makes a job of at least two tokens; {@code slice} bounds the rows of logits in a step. */
-    ScoreJob(int[] tokens, RowProbabilities probabilities, int slice) {
+    ScoreJob(int[] tokens, LogProbabilities probabilities, int slice) {
         super(tokens, tokens.length - 1);
         this.probabilities = probabilities;
         this.slice = slice;
@@ -26,8 +27,7 @@ final class ScoreJob extends Job<Score> {
 
     @Override
     void output(int position, FloatBuffer row, int offset, long nanos) {
-        probabilities.take(row, offset, 0);
-        logProbabilities[position] = probabilities.logProbability(tokens[position + 1]);
+        logProbabilities[position] = probabilities.score(row, offset, tokens[position + 1]);
         done(position + 1);
     }
 

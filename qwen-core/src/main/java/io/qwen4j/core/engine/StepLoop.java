@@ -7,6 +7,7 @@ import io.qwen4j.core.ops.Batch;
 import java.nio.FloatBuffer;
 import java.util.Objects;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -26,6 +27,7 @@ final class StepLoop implements Runnable {
     private final Sequences owner;
     private final Thread thread;
     private final ConcurrentLinkedQueue<Sequence> inbox = new ConcurrentLinkedQueue<>();
+    private final AtomicInteger inboxSize = new AtomicInteger();
     /** The sequence and the position of each output row of a step. */
     private final @Nullable Sequence[] rowSequence;
 
@@ -39,6 +41,7 @@ final class StepLoop implements Runnable {
 
     // Counters that other threads read; the engine thread alone writes them.
     private volatile int running;
+    private volatile int waiting;
     private volatile int usedPages;
     private volatile long preemptions;
     private volatile long promptTokens;
@@ -72,6 +75,10 @@ final class StepLoop implements Runnable {
         return running;
     }
 
+    int waiting() {
+        return waiting + inboxSize.get();
+    }
+
     long preemptions() {
         return preemptions;
     }
@@ -90,6 +97,7 @@ final class StepLoop implements Runnable {
 
     /** Hands a sequence over. Returns whether it was taken; after the end none is. */
     boolean submit(Sequence s) {
+        inboxSize.incrementAndGet();
         inbox.add(s);
         wake();
         // The loop sets ended before it looks into the inbox for the last time.
@@ -144,6 +152,7 @@ final class StepLoop implements Runnable {
             }
         });
         running = 0;
+        waiting = 0;
         usedPages = 0;
         try {
             model.close();
@@ -161,6 +170,7 @@ final class StepLoop implements Runnable {
 
     private void count() {
         running = scheduler.running() + scheduler.paused();
+        waiting = scheduler.waiting();
         usedPages = scheduler.usedPages();
         preemptions = scheduler.preemptions();
     }
@@ -170,6 +180,8 @@ final class StepLoop implements Runnable {
         while ((s = inbox.poll()) != null) {
             s.arrival = arrivals++;
             scheduler.add(s);
+            waiting = scheduler.waiting();
+            inboxSize.decrementAndGet();
         }
     }
 

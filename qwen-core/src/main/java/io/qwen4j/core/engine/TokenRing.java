@@ -1,8 +1,6 @@
 package io.qwen4j.core.engine;
 
 import io.qwen4j.TokenLogProbability;
-import java.util.ArrayList;
-import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,21 +15,15 @@ final class TokenRing {
 
     private final int[] ids = new int[CAPACITY];
     private final long[] times = new long[CAPACITY];
-    private final int alternatives;
-    private final float @Nullable [] logProbabilities;
-    private final int[] alternativeIds;
-    private final float[] alternativeLogProbabilities;
+    private final @Nullable TokenLogProbability[] logProbabilities;
     /** Tokens ever written; written by the engine thread only. */
     private volatile int written;
     /** Tokens ever read; written by the delivery thread only. */
     private volatile int read;
 
-    /** Makes a ring; {@code alternatives} is that of {@link io.qwen4j.GenerationOptions#logProbabilities()}. */
-    TokenRing(int alternatives) {
-        this.alternatives = Math.max(0, alternatives);
-        logProbabilities = alternatives < 0 ? null : new float[CAPACITY];
-        alternativeIds = new int[CAPACITY * this.alternatives];
-        alternativeLogProbabilities = new float[CAPACITY * this.alternatives];
+    /** Makes a ring, with room for log-probabilities or without. */
+    TokenRing(boolean withLogProbabilities) {
+        logProbabilities = new TokenLogProbability[withLogProbabilities ? CAPACITY : 0];
     }
 
     /** Tokens that wait to be read. */
@@ -39,23 +31,14 @@ final class TokenRing {
         return written - read;
     }
 
-    /** Tokens ever written. */
-    int written() {
-        return written;
-    }
-
-    /** Writes a token; its probabilities are those of {@code row}, if it is given. */
-    void write(int id, long nanos, @Nullable RowProbabilities row) {
+    /** Writes a token. */
+    void write(int id, long nanos, @Nullable TokenLogProbability logProbability) {
         int next = written;
         int at = next & MASK;
         ids[at] = id;
         times[at] = nanos;
-        if (logProbabilities != null && row != null) {
-            logProbabilities[at] = row.logProbability(id);
-            for (int i = 0; i < alternatives; i++) {
-                alternativeIds[at * alternatives + i] = i < row.count() ? row.id(i) : -1;
-                alternativeLogProbabilities[at * alternatives + i] = i < row.count() ? row.logProbability(row.id(i)) : 0;
-            }
+        if (logProbability != null) {
+            logProbabilities[at] = logProbability;
         }
         written = next + 1;
     }
@@ -72,17 +55,7 @@ final class TokenRing {
 
     /** Probability of the next token to read, or null if none were asked for. */
     @Nullable TokenLogProbability logProbability() {
-        if (logProbabilities == null) {
-            return null;
-        }
-        int at = read & MASK;
-        List<TokenLogProbability.Alternative> list = new ArrayList<>(alternatives);
-        for (int i = at * alternatives; i < (at + 1) * alternatives; i++) {
-            if (alternativeIds[i] >= 0) {
-                list.add(new TokenLogProbability.Alternative(alternativeIds[i], alternativeLogProbabilities[i]));
-            }
-        }
-        return new TokenLogProbability(ids[at], logProbabilities[at], list);
+        return logProbabilities.length == 0 ? null : logProbabilities[read & MASK];
     }
 
     /** Goes on to the next token. */
