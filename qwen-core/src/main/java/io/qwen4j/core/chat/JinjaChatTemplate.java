@@ -185,7 +185,7 @@ public final class JinjaChatTemplate implements ChatTemplate {
         String name = role.chars();
         boolean known = ROLES.contains(name)
                 || !name.isEmpty()
-                        && template.literals().contains(name)
+                        && template.speaksOf(name)
                         && name.chars().allMatch(c -> c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_');
         if (!known) {
             String shown = name.length() > 40 ? name.substring(0, 40) + "..." : name;

@@ -13,6 +13,7 @@ import java.util.stream.Collectors;
 /** A parsed template. Immutable and thread-safe. */
 public final class JinjaTemplate {
     private final List<Statement> body;
+    /** The string literals of the source in lower case. */
     private final Set<String> literals;
     private final JinjaLimits limits;
 
@@ -36,7 +37,7 @@ public final class JinjaTemplate {
             List<Token> tokens = Lexer.tokens(source);
             Set<String> literals = tokens.stream()
                     .filter(token -> token.kind() == Token.Kind.STRING)
-                    .map(Token::text)
+                    .map(token -> Strings.lower(token.text()))
                     .collect(Collectors.toUnmodifiableSet());
             return new JinjaTemplate(Parser.parse(tokens, limits), literals, limits);
         } catch (StackOverflowError e) {
@@ -44,9 +45,9 @@ public final class JinjaTemplate {
         }
     }
 
-    /** Every string literal of the template. */
-    public Set<String> literals() {
-        return literals;
+    /** Whether a word is one of the template's string literals, in whatever case. */
+    public boolean speaksOf(String word) {
+        return literals.contains(Strings.lower(word));
     }
 
     /**

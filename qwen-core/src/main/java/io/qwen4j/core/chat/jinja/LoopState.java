@@ -5,22 +5,16 @@ import java.util.List;
 /** The variable {@code loop} inside a for block. */
 final class LoopState {
     private final List<Object> items;
-    private final int depth;
     private int index;
     private Object changed;
     private boolean changedBefore;
 
-    LoopState(List<Object> items, int depth) {
+    LoopState(List<Object> items) {
         this.items = items;
-        this.depth = depth;
     }
 
     void moveTo(int newIndex) {
         index = newIndex;
-    }
-
-    int depth() {
-        return depth;
     }
 
     Object attribute(String name) {
@@ -33,8 +27,9 @@ final class LoopState {
             case "first" -> index == 0;
             case "last" -> index == size - 1;
             case "length" -> (long) size;
-            case "depth" -> (long) depth;
-            case "depth0" -> depth - 1L;
+            // The depth is that of recursive loops, which are not supported.
+            case "depth" -> 1L;
+            case "depth0" -> 0L;
             case "previtem" -> index == 0 ? new Undefined("the item before the first") : items.get(index - 1);
             case "nextitem" -> index == size - 1 ? new Undefined("the item after the last") : items.get(index + 1);
             case "cycle" -> (Function) this::cycle;

@@ -56,7 +56,7 @@ sealed interface Statement {
             if (filter != null) {
                 items = filtered(evaluation, scope, items, filter);
             }
-            LoopState loop = new LoopState(items, scope.get("loop") instanceof LoopState outer ? outer.depth() + 1 : 1);
+            LoopState loop = new LoopState(items);
             for (int i = 0; i < items.size(); i++) {
                 Scope inner = new Scope(scope);
                 loop.moveTo(i);

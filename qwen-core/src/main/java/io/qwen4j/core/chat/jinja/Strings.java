@@ -69,7 +69,7 @@ final class Strings {
                 return parts;
             }
             if (most >= 0 && parts.size() == most) {
-                parts.add(strip(text.sub(at, s.length()), null, false, true));
+                parts.add(text.sub(at, s.length()));
                 return parts;
             }
             int from = at;
@@ -115,7 +115,7 @@ final class Strings {
                 return parts;
             }
             if (parts.size() == most) {
-                parts.add(strip(text.sub(0, to), null, true, false));
+                parts.add(text.sub(0, to));
                 return parts;
             }
             int end = to;

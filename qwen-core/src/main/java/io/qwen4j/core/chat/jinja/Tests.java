@@ -24,8 +24,8 @@ final class Tests {
             Map.entry("true", (v, a) -> Boolean.TRUE.equals(v)),
             Map.entry("false", (v, a) -> Boolean.FALSE.equals(v)),
             Map.entry("mapping", (v, a) -> v instanceof Dict),
-            // Whatever has a length and items, which Python's Undefined has not.
-            Map.entry("sequence", (v, a) -> v instanceof Text || v instanceof Dict || v instanceof Seq seq && seq.indexable()),
+            // Whatever has a length and items, which Python's Undefined pretends to have.
+            Map.entry("sequence", (v, a) -> v instanceof Text || v instanceof Dict || v instanceof Undefined || v instanceof Seq seq && seq.indexable()),
             Map.entry("iterable", (v, a) -> Values.isIterable(v)),
             Map.entry("callable", (v, a) -> v instanceof Function),
             Map.entry("escaped", (v, a) -> false),
