@@ -69,6 +69,7 @@ class FormatFuzzTest {
             SafetensorsBuilder.write(file, damaged, good.data());
             check(model, damaged);
         }
+        assertEquals(List.of(), Refusals.openBelow(temp));
     }
 
     @Test

@@ -45,7 +45,7 @@ final class GgufGenerationDefaults {
                     TOKENS + " has " + tokens.size() + " tokens, but the embedding has " + vocabularyRows + " rows");
         }
         if (metadata.has(MERGES)) {
-            metadata.strings(MERGES);
+            metadata.checkStrings(MERGES);
         }
         if (metadata.has(SCORES)) {
             checkLength(metadata, SCORES, metadata.floats(SCORES).length, vocabularyRows);

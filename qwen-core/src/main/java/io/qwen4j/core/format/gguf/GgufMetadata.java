@@ -108,6 +108,11 @@ public final class GgufMetadata {
         return typed(key, GgufType.STRING, GgufType.ARRAY).strings(Integer.MAX_VALUE);
     }
 
+    /** Checks that a key is an array of strings, without decoding them. */
+    void checkStrings(String key) {
+        typed(key, GgufType.STRING, GgufType.ARRAY);
+    }
+
     /** An array of 32-bit integers. */
     public int[] ints(String key) {
         long[] wide = typed(key, GgufType.INT32, GgufType.ARRAY).integers();
