@@ -13,9 +13,11 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
-import java.io.CharConversionException;
 import java.io.IOException;
-import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.io.Reader;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 
 /** A JSON file of a tokenizer, read as a stream; what is wrong with it becomes a {@link ModelFileException}. */
@@ -36,33 +38,34 @@ final class JsonFile implements AutoCloseable {
     private static final int MAX_NODES = 10_000;
 
     private final Path path;
-    private final InputStream stream;
+    private final Reader text;
     private final JsonParser parser;
 
-    private JsonFile(Path path, InputStream stream, JsonParser parser) {
+    private JsonFile(Path path, Reader text, JsonParser parser) {
         this.path = path;
-        this.stream = stream;
+        this.text = text;
         this.parser = parser;
     }
 
     /** Reads something of the file. */
-    interface Reader {
+    interface Member {
         void read(JsonParser parser) throws IOException;
     }
 
     /** Opens a file of limited size. */
     static JsonFile open(Path path, long limit) {
-        InputStream stream = TokenizerFiles.open(path, limit);
+        // A decoder of its own refuses what is not UTF-8; by default it would be replaced.
+        Reader text = new InputStreamReader(TokenizerFiles.open(path, limit), StandardCharsets.UTF_8.newDecoder());
         try {
-            return new JsonFile(path, stream, FACTORY.createParser(stream));
+            return new JsonFile(path, text, FACTORY.createParser(text));
         } catch (IOException e) {
-            TokenizerFiles.close(stream);
+            TokenizerFiles.close(text);
             throw failure(path, e);
         }
     }
 
     /** Reads the file, which must be one object: for each member the reader is called with the parser on the value. */
-    void readObject(Reader member) {
+    void readObject(Member member) {
         try {
             if (parser.nextToken() != JsonToken.START_OBJECT) {
                 throw new ModelFileException(Reason.CORRUPT, path, "expected a JSON object");
@@ -130,7 +133,7 @@ final class JsonFile implements AutoCloseable {
         if (e instanceof JsonEOFException) {
             return new ModelFileException(Reason.TRUNCATED, path, "the JSON ends early: " + message, e);
         }
-        if (e instanceof JsonProcessingException || e instanceof CharConversionException) {
+        if (e instanceof JsonProcessingException || e instanceof CharacterCodingException) {
             return new ModelFileException(Reason.CORRUPT, path, "it is not JSON: " + message, e);
         }
         return new ModelFileException(Reason.IO, path, "reading failed: " + message, e);
@@ -138,6 +141,6 @@ final class JsonFile implements AutoCloseable {
 
     @Override
     public void close() {
-        TokenizerFiles.close(stream);
+        TokenizerFiles.close(text);
     }
 }

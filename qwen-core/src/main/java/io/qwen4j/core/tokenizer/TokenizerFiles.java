@@ -2,6 +2,7 @@ package io.qwen4j.core.tokenizer;
 
 import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
+import java.io.Closeable;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -34,7 +35,7 @@ final class TokenizerFiles {
     }
 
     /** Closing what was only read loses nothing if it fails. */
-    static void close(InputStream stream) {
+    static void close(Closeable stream) {
         try {
             stream.close();
         } catch (IOException e) {

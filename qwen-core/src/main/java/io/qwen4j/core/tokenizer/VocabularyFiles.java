@@ -5,11 +5,12 @@ import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.ModelLimits;
 import java.io.BufferedReader;
-import java.io.CharConversionException;
 import java.io.IOException;
 import java.io.InputStreamReader;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.Arrays;
 
 /** Reads vocab.json and merges.txt, the older form of the same model; added tokens come from tokenizer_config.json. */
 final class VocabularyFiles {
@@ -51,7 +52,7 @@ final class VocabularyFiles {
                         throw new ModelFileException(Reason.LIMIT, path, "a line is longer than " + MAX_LINE + " characters");
                     }
                     if (length == line.length) {
-                        line = java.util.Arrays.copyOf(line, 2 * length);
+                        line = Arrays.copyOf(line, 2 * length);
                     }
                     line[length++] = (char) c;
                 } else if (length > 0) {
@@ -63,7 +64,7 @@ final class VocabularyFiles {
                     length = 0;
                 }
             }
-        } catch (CharConversionException e) {
+        } catch (CharacterCodingException e) {
             throw new ModelFileException(Reason.CORRUPT, path, "it is not UTF-8", e);
         } catch (IOException e) {
             throw new ModelFileException(Reason.IO, path, "reading failed: " + e, e);
