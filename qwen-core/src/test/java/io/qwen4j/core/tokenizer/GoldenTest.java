@@ -15,10 +15,12 @@ import org.junit.jupiter.params.provider.CsvSource;
 class GoldenTest {
     private final BpeTokenizer tokenizer = RealTokenizer.INSTANCE;
 
-    @Test
-    void goldenCases() throws Exception {
-        JsonNode cases = RealTokenizer.cases("tokenizer-cases.json.gz");
-        assertTrue(cases.size() > 300);
+    /** The second file is random texts of all scripts with the ids of the tokenizers library 0.21. */
+    @ParameterizedTest
+    @CsvSource({"tokenizer-cases.json.gz, 314", "hugging-face-cases.json.gz, 1500"})
+    void goldenCases(String name, int count) throws Exception {
+        JsonNode cases = RealTokenizer.cases(name);
+        assertEquals(count, cases.size());
         for (JsonNode one : cases) {
             String text = one.get("text").textValue();
             assertArrayEquals(RealTokenizer.ids(one.get("ids")), tokenizer.encode(text), () -> one.toString());
