@@ -7,63 +7,72 @@ import io.qwen4j.core.model.QwenTensors;
 import io.qwen4j.core.model.QwenTensors.Expected;
 import io.qwen4j.core.ops.TensorSource;
 import java.util.Arrays;
+import java.util.function.UnaryOperator;
 
 /** Compares the tensors of a checkpoint with the table of the decoder: presence, shape, type. */
 public final class TensorChecks {
-    private TensorChecks() {}
+    private final Checkpoint checkpoint;
+    private final String types;
+    private final UnaryOperator<String> names;
+
+    private TensorChecks(Checkpoint checkpoint, String types, UnaryOperator<String> names) {
+        this.checkpoint = checkpoint;
+        this.types = types;
+        this.names = names;
+    }
 
     /**
      * Checks all tensors.
      *
      * @param types the storage types that run, for messages
+     * @param names gives the name in the file, for messages
      */
-    public static void check(Checkpoint checkpoint, String types) {
+    public static void check(Checkpoint checkpoint, String types, UnaryOperator<String> names) {
+        new TensorChecks(checkpoint, types, names).check();
+    }
+
+    private void check() {
         QwenConfig config = checkpoint.config();
         for (Expected e : QwenTensors.of(config)) {
             if (!checkpoint.tensorNames().contains(e.name())) {
-                throw error(checkpoint, Reason.MISSING, "the tensor " + e.name() + " is missing" + hint(e));
+                throw error(Reason.MISSING, "the tensor " + names.apply(e.name()) + " is missing" + hint(e));
             }
-            checkShape(checkpoint, e, Reason.SHAPE);
+            checkShape(e, Reason.SHAPE);
             TensorSource source = checkpoint
                     .tensor(e.name())
                     .orElseThrow(() -> error(
-                            checkpoint,
                             Reason.UNSUPPORTED,
-                            "the tensor " + e.name() + " has a type that is not run; those that are: " + types));
+                            "the tensor " + names.apply(e.name()) + " has a type that is not run; those that are: " + types));
             if (!e.matrix() && source.type().isQuantized()) {
                 throw error(
-                        checkpoint,
                         Reason.UNSUPPORTED,
-                        "the vector " + e.name() + " is " + source.type() + ", expected F32, F16 or BF16");
+                        "the vector " + names.apply(e.name()) + " is " + source.type() + ", expected F32, F16 or BF16");
             }
         }
         if (config.tiedHead() && checkpoint.tensorNames().contains(QwenTensors.HEAD)) {
             // A head beside a tied embedding is not used, but one that is broken means a broken file and not a tied one.
             checkShape(
-                    checkpoint,
                     new Expected(QwenTensors.HEAD, config.vocabularyRows(), config.hiddenSize(), true),
                     Reason.CORRUPT);
             if (checkpoint.tensor(QwenTensors.HEAD).isEmpty()) {
-                throw error(checkpoint, Reason.CORRUPT, QwenTensors.HEAD + " has a type that no weight has; those that run: " + types);
+                throw error(Reason.CORRUPT, names.apply(QwenTensors.HEAD) + " has a type that no weight has; those that run: " + types);
             }
         }
     }
 
-    private static void checkShape(Checkpoint checkpoint, Expected e, Reason reason) {
+    private void checkShape(Expected e, Reason reason) {
         long[] found = checkpoint.shape(e.name());
         if (Arrays.equals(found, e.shape())) {
             return;
         }
         if (e.name().equals(QwenTensors.EMBEDDING) && found.length == 2 && found[1] == e.columns()) {
             throw error(
-                    checkpoint,
                     Reason.CONFIG,
-                    "vocab_size is " + e.rows() + ", but " + e.name() + " has " + found[0] + " rows");
+                    "vocab_size is " + e.rows() + ", but " + names.apply(e.name()) + " has " + found[0] + " rows");
         }
         throw error(
-                checkpoint,
                 reason,
-                "the tensor " + e.name() + " has shape " + Arrays.toString(found) + ", the configuration requires "
+                "the tensor " + names.apply(e.name()) + " has shape " + Arrays.toString(found) + ", the configuration requires "
                         + Arrays.toString(e.shape()));
     }
 
@@ -71,7 +80,7 @@ public final class TensorChecks {
         return e.name().equals(QwenTensors.HEAD) ? " and the configuration does not tie the head to the embedding" : "";
     }
 
-    private static ModelFileException error(Checkpoint checkpoint, Reason reason, String message) {
+    private ModelFileException error(Reason reason, String message) {
         return FormatError.of(reason, checkpoint.path(), message);
     }
 }

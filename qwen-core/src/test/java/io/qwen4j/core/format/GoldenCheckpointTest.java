@@ -69,6 +69,10 @@ class GoldenCheckpointTest {
             assertEquals(4, yarn.factor());
             assertEquals(64, yarn.originalContextLength());
             assertEquals(1.138629436, yarn.attentionFactor(), 1e-9);
+            assertEquals(
+                    "{\"type\":\"yarn\",\"factor\":4.0,\"original_max_position_embeddings\":64}",
+                    c.describe().metadata().get("rope_scaling"));
+            assertEquals("qwen2", c.describe().metadata().get("model_type"));
             assertEquals(32, yarn.betaFast());
             assertEquals(1, yarn.betaSlow());
             assertTrue(yarn.truncate());

@@ -40,7 +40,7 @@ public final class GgufCheckpoint implements Checkpoint {
         GgufConfig.checkArchitecture(metadata);
         this.places = places(files);
         this.config = GgufConfig.read(metadata, vocabularyRows(limits), !places.containsKey(QwenTensors.HEAD), limits);
-        TensorChecks.check(this, Arrays.toString(WeightType.values()));
+        TensorChecks.check(this, Arrays.toString(WeightType.values()), GgufNames::toGguf);
         this.defaults = GgufGenerationDefaults.read(metadata, config.vocabularyRows());
     }
 

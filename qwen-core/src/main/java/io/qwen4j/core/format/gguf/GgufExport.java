@@ -97,6 +97,9 @@ public final class GgufExport {
         if (yarn.betaSlow() != 1) {
             out.put("qwen2.rope.scaling.yarn_beta_slow", GgufValue.of((float) yarn.betaSlow()));
         }
+        if (yarn.betaFast() != 32 || yarn.betaSlow() != 1) {
+            LOG.warn("llama.cpp takes beta_fast 32 and beta_slow 1 for qwen2, whatever the file says; this model has others");
+        }
         if (!yarn.truncate()) {
             LOG.warn("GGUF has no key for truncate=false of YaRN; readers of the file will round its borders to whole dimensions");
         }

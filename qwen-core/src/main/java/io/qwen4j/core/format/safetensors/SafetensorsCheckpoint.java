@@ -7,6 +7,7 @@ import io.qwen4j.core.format.Checkpoint;
 import io.qwen4j.core.format.FileTensor;
 import io.qwen4j.core.format.FormatError;
 import io.qwen4j.core.format.GenerationDefaults;
+import io.qwen4j.core.format.Json;
 import io.qwen4j.core.format.JsonObject;
 import io.qwen4j.core.format.ModelDirectory;
 import io.qwen4j.core.format.TensorChecks;
@@ -20,6 +21,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.UnaryOperator;
 
 /** A Hugging Face directory. */
 public final class SafetensorsCheckpoint implements Checkpoint {
@@ -43,17 +45,20 @@ public final class SafetensorsCheckpoint implements Checkpoint {
         var directory = new ModelDirectory(path);
         if (!directory.has(HfConfig.FILE)) {
             throw FormatError.of(
-                    Reason.MISSING, path, "a model's directory has " + HfConfig.FILE + " and safetensors files; there is no " + HfConfig.FILE);
+                    Reason.MISSING,
+                    path,
+                    "there is no " + HfConfig.FILE + "; a model is a directory with " + HfConfig.FILE
+                            + " and safetensors files, or a GGUF file, which is named itself and not by its directory");
         }
         JsonObject json = JsonObject.read(directory.file(HfConfig.FILE), HfConfig.MAX_BYTES);
         QwenConfig config = HfConfig.read(json, limits);
         GenerationDefaults defaults = HfGenerationDefaults.read(directory, json, config.vocabularyRows());
         Map<String, String> metadata = new LinkedHashMap<>();
-        json.fields().forEach((key, value) -> metadata.put(key, shortened(String.valueOf(value))));
+        json.fields().forEach((key, value) -> metadata.put(key, shortened(Json.text(value))));
         SafetensorsShards shards = SafetensorsShards.open(directory, limits);
         try {
             var checkpoint = new SafetensorsCheckpoint(path, config, defaults, metadata, shards);
-            TensorChecks.check(checkpoint, Dtype.runnable());
+            TensorChecks.check(checkpoint, Dtype.runnable(), UnaryOperator.identity());
             return checkpoint;
         } catch (Throwable e) {
             shards.close();

@@ -33,6 +33,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class GgufWriterTest {
     @TempDir
@@ -154,6 +155,71 @@ class GgufWriterTest {
             assertEquals(
                     Set.of("<|endoftext|>", "<|im_end|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>"),
                     found.endTokens().stream().map(tokens::get).collect(Collectors.toSet()));
+        }
+    }
+
+    @Test
+    void refusesMoreThanTheDiskHas() throws IOException {
+        var tensor = new GgufWriter.Tensor("token_embd.weight", WeightType.F32, List.of(1L << 30, 1L << 28));
+        var e = assertThrows(
+                ModelFileException.class, () -> GgufWriter.create(temp.resolve("huge.gguf"), Map.of(), List.of(tensor)));
+        assertTrue(e.getMessage().contains("the disk has"), e.getMessage());
+        try (Stream<Path> left = Files.list(temp)) {
+            assertEquals(List.of(), left.toList());
+        }
+    }
+
+    @Test
+    void refusesToWriteWhereItCannot() {
+        Path nowhere = temp.resolve("none").resolve("m.gguf");
+        var e = assertThrows(ModelFileException.class, () -> GgufWriter.create(nowhere, Map.of(), List.of()));
+        assertEquals(ModelFileException.Reason.IO, e.reason());
+    }
+
+    @Test
+    void exportsVocabularyInTwoFilesAndNamedTemplates() throws IOException {
+        Path directory = TinyCheckpoints.directory(temp.resolve("two"), TinyCheckpoints.config(true), WeightType.F32, 1);
+        Files.writeString(directory.resolve("vocab.json"), "{\"a\": 0, \"b\": 1, \"ab\": 2}");
+        Files.writeString(directory.resolve("merges.txt"), "#version: 0.2\na b\r\n# #\n\n");
+        Files.writeString(
+                directory.resolve("tokenizer_config.json"),
+                "{\"add_bos_token\": true, \"eos_token\": {\"content\": \"<end>\"}, \"added_tokens_decoder\": {"
+                        + "\"4\": {\"content\": \"<end>\", \"special\": true}, \"5\": {\"content\": \"<think>\", \"special\": false}},"
+                        + "\"chat_template\": [{\"name\": \"default\", \"template\": \"D\"}, {\"name\": \"tool_use\", \"template\": \"T\"}]}");
+        try (Checkpoint c = CheckpointReader.open(directory, ModelLimits.DEFAULT)) {
+            var m = new GgufMetadata(directory, GgufExport.metadata(c, WeightType.F32, ModelLimits.DEFAULT));
+            assertEquals(List.of("a", "b", "ab", "[PAD3]", "<end>", "<think>", "[PAD6]"), m.strings("tokenizer.ggml.tokens").subList(0, 7));
+            assertArrayEquals(new int[] {1, 1, 1, 5, 3, 4, 5}, Arrays.copyOf(m.ints("tokenizer.ggml.token_type"), 7));
+            assertEquals(List.of("a b", "# #"), m.strings("tokenizer.ggml.merges"));
+            assertEquals(4, m.unsigned("tokenizer.ggml.eos_token_id"));
+            assertTrue(m.bool("tokenizer.ggml.add_bos_token"));
+            assertEquals("D", m.string("tokenizer.chat_template"));
+            assertEquals("T", m.string("tokenizer.chat_template.tool_use"));
+            Files.writeString(directory.resolve("chat_template.jinja"), "J");
+            Map<String, GgufValue> again = GgufExport.metadata(c, WeightType.F32, ModelLimits.DEFAULT);
+            assertEquals("J", again.get("tokenizer.chat_template").strings(1).get(0));
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "{\"model\": {\"vocab\": {\"a\": 96}, \"merges\": []}}",
+                "{\"model\": {\"vocab\": {\"a\": -1}, \"merges\": []}}",
+                "{\"model\": {\"vocab\": {\"a\": 1, \"b\": 1}, \"merges\": []}}",
+                "{\"model\": {\"vocab\": {\"a\": \"1\"}, \"merges\": []}}",
+                "{\"model\": {\"vocab\": {}, \"merges\": [5]}}",
+                "{\"model\": {\"vocab\": {}, \"merges\": [[\"a\"]]}}",
+                "{\"model\": {\"vocab\": {}, \"merges\": []}, \"added_tokens\": [{\"id\": 1, \"content\": \"\"}]}",
+                "{\"model\": {\"vocab\": {}, \"merges\": []}, \"added_tokens\": [5]}"
+            })
+    void refusesToExportBrokenTokenizers(String json) throws IOException {
+        Path directory = TinyCheckpoints.directory(temp.resolve("bad"), TinyCheckpoints.config(true), WeightType.F32, 1);
+        Files.writeString(directory.resolve("tokenizer.json"), json);
+        try (Checkpoint c = CheckpointReader.open(directory, ModelLimits.DEFAULT)) {
+            var e = assertThrows(
+                    ModelFileException.class, () -> GgufExport.metadata(c, WeightType.F32, ModelLimits.DEFAULT));
+            assertEquals(ModelFileException.Reason.TOKENIZER, e.reason(), e.getMessage());
         }
     }
 
