@@ -15,6 +15,7 @@ import java.time.Clock;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -185,6 +186,7 @@ public final class JinjaChatTemplate implements ChatTemplate {
         String name = role.chars();
         boolean known = ROLES.contains(name)
                 || !name.isEmpty()
+                        && !ROLES.contains(name.toLowerCase(Locale.ROOT))
                         && template.speaksOf(name)
                         && name.chars().allMatch(c -> c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_');
         if (!known) {

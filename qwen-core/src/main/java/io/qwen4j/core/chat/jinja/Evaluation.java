@@ -42,9 +42,9 @@ final class Evaluation {
     /** Counts what was made on the way, so that growing strings and lists step by step is bounded too. */
     <T> T made(T value) {
         if (value instanceof Text text) {
-            charge(text.length() / 4);
+            charge(text.length() / 16);
         } else if (value instanceof Seq seq) {
-            charge(seq.items().size() / 4);
+            charge(seq.items().size() / 16);
         }
         return value;
     }

@@ -41,12 +41,12 @@ final class Methods {
             };
             case "keys" -> (e, a) -> {
                 a.check(0);
-                e.charge(dict.size() / 4);
+                e.charge(dict.size() / 16);
                 return new Seq(dict.keys(), Seq.Kind.KEYS);
             };
             case "values" -> (e, a) -> {
                 a.check(0);
-                e.charge(dict.size() / 4);
+                e.charge(dict.size() / 16);
                 return new Seq(dict.values(), Seq.Kind.VALUES);
             };
             case "copy" -> (e, a) -> {
@@ -134,7 +134,7 @@ final class Methods {
         Object separator = arguments.get(0, "sep", null);
         String at = separator == null ? null : arguments.text(0, "sep", null).chars();
         int most = arguments.integer(1, "maxsplit", -1);
-        evaluation.charge(text.length() / 4);
+        evaluation.charge(text.length() / 16);
         return Seq.list(name.equals("split") ? Strings.split(text, at, most) : Strings.rsplit(text, at, most));
     }
 
@@ -168,7 +168,7 @@ final class Methods {
 
     static Object join(Evaluation evaluation, Text separator, Object items) {
         List<Object> parts = Values.iterate(Values.defined(items));
-        evaluation.charge(parts.size() / 4);
+        evaluation.charge(parts.size() / 16);
         for (Object part : parts) {
             if (!(part instanceof Text)) {
                 throw new TemplateException("join() in the chat template takes strings, found " + Values.typeName(part));

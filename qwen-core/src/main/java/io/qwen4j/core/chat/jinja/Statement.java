@@ -52,7 +52,7 @@ sealed interface Statement {
         @Override
         public Flow run(Evaluation evaluation, Scope scope) {
             List<Object> items = Values.iterate(evaluation.evaluate(over, scope));
-            evaluation.charge(items.size() / 4);
+            evaluation.charge(items.size() / 16);
             if (filter != null) {
                 items = filtered(evaluation, scope, items, filter);
             }
