@@ -15,6 +15,8 @@ public final class LogProbabilities {
     private final int sampleable;
     private final float[] logits;
     private final CandidateHeap best;
+    private float max;
+    private double logSum;
 
     /**
      * @param rows vocabulary rows of the model, V
@@ -38,28 +40,30 @@ public final class LogProbabilities {
      * @throws NumericException if a logit is NaN or positive infinity, or all are negative infinity
      */
     public TokenLogProbability of(FloatBuffer source, int offset, int id, int alternatives) {
-        double normalizer = read(source, offset);
+        read(source, offset);
         best.takeFirst(Math.min(alternatives, sampleable), logits, sampleable);
         List<TokenLogProbability.Alternative> list = new ArrayList<>(best.size());
         for (int i = 0; i < best.size(); i++) {
-            list.add(new TokenLogProbability.Alternative(best.id(i), logProbability(best.id(i), normalizer)));
+            list.add(new TokenLogProbability.Alternative(best.id(i), logProbability(best.id(i))));
         }
-        return new TokenLogProbability(id, logProbability(id, normalizer), list);
+        return new TokenLogProbability(id, logProbability(id), list);
     }
 
     /** The log-probability of one token, for scoring. */
     public float score(FloatBuffer source, int offset, int id) {
-        return logProbability(id, read(source, offset));
+        read(source, offset);
+        return logProbability(id);
     }
 
-    private float logProbability(int id, double normalizer) {
-        return (float) Math.min(0, logits[id] - normalizer);
+    /** The greatest logit is subtracted first: added to the logarithm of the sum, a large one would swallow it. */
+    private float logProbability(int id) {
+        return (float) Math.min(0, (double) logits[id] - max - logSum);
     }
 
-    /** Takes a row and gives the logarithm of the sum of the exponentials. */
-    private double read(FloatBuffer source, int offset) {
+    /** Takes a row: its greatest logit, and the logarithm of the sum of the exponentials of the differences to it. */
+    private void read(FloatBuffer source, int offset) {
         source.get(offset, logits, 0, rows);
-        float max = Float.NEGATIVE_INFINITY;
+        max = Float.NEGATIVE_INFINITY;
         for (int id = 0; id < rows; id++) {
             float logit = logits[id];
             if (!(logit < Float.POSITIVE_INFINITY)) {
@@ -74,6 +78,6 @@ public final class LogProbabilities {
         for (int id = 0; id < rows; id++) {
             sum += Math.exp((double) logits[id] - max);
         }
-        return max + Math.log(sum);
+        logSum = Math.log(sum);
     }
 }
