@@ -15,7 +15,8 @@ constexpr int kByteOffset = 0;  // weights with a range of 8 bits are kept signe
 // once per 32 columns and may live in memory.
 constexpr int kTilePanels = 1;
 constexpr int kTileTokens = 4;
-constexpr int kDirectTokens = 2;
+constexpr int kDirectTokens = 4;
+constexpr int kDirectMost = 8;
 
 struct DotAcc { __m256i run_a, run_b, a, b; };
 

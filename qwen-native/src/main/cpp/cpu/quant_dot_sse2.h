@@ -12,6 +12,7 @@ constexpr int kByteOffset = 128;  // weights with a range of 8 bits are kept uns
 constexpr int kTilePanels = 1;
 constexpr int kTileTokens = 1;  // one token alone holds 8 accumulators of 16 registers
 constexpr int kDirectTokens = 1;
+constexpr int kDirectMost = 1;
 
 template <int kMaxCode>
 struct Dot {

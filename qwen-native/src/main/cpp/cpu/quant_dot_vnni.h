@@ -13,7 +13,8 @@ constexpr int kByteOffset = 128;
 // 2 panels x 6 tokens: 12 int and 12 float accumulators, 2 weights, 1 activation = 27 of 32 registers.
 constexpr int kTilePanels = 2;
 constexpr int kTileTokens = 6;
-constexpr int kDirectTokens = 4;
+constexpr int kDirectTokens = 8;
+constexpr int kDirectMost = 16;
 
 template <int kMaxCode>
 struct Dot {

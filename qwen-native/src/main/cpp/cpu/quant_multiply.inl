@@ -144,6 +144,13 @@ static void multiply_tile_of(int tokens, const Unpacked<S>* w, const TileInput& 
   multiply_tile<S, P, T>(w, in, first_pass, partial);
 }
 
+// The lines part / parts and up to (part + 1) / parts of what a pass reads of one panel, into the second-level cache.
+template <class Type>
+QW_INLINE void prefetch_pass(const uint8_t* at, int part, int parts) {
+  constexpr int kLines = static_cast<int>(kPassGroups / Panel<Type>::kGroups * Panel<Type>::kBytes / 64);
+  for (int i = kLines * part / parts; i < kLines * (part + 1) / parts; i++) __builtin_prefetch(at + 64 * i, 0, 2);
+}
+
 // P panels times the tokens token .. token + tokens - 1, at most kChunkTokens
 template <class Type, int P>
 static void multiply_chunk(const MultiplyArgs& a, int64_t panel, int64_t token, int tokens) {
@@ -154,8 +161,13 @@ static void multiply_chunk(const MultiplyArgs& a, int64_t panel, int64_t token, 
   const int tiles = (tokens + kTileTokens - 1) / kTileTokens;
   for (int64_t pass = 0; pass < groups; pass += kPassGroups) {
     const int present = static_cast<int>(min_of(kPassGroups, groups - pass));
-    for (int p = 0; p < P; p++) unpack<Type>(a.panels + (panel + p) * panel_bytes, pass, present, w[p]);
+    const uint8_t* packed = a.panels + panel * panel_bytes;
+    for (int p = 0; p < P; p++) unpack<Type>(packed + p * panel_bytes, pass, present, w[p]);
+    // Unpacking reads in bursts that the hardware does not see coming: the next pass is fetched between the tiles of this one.
+    const int64_t next = pass + kPassGroups;
+    const uint8_t* ahead = next < groups ? Panel<Type>::head(packed, next) : packed + P * panel_bytes;
     for (int tile = 0; tile < tiles; tile++) {
+      for (int p = 0; p < P; p++) prefetch_pass<Type>(ahead + p * panel_bytes, tile, tiles);
       const int begin = tokens * tile / tiles, end = tokens * (tile + 1) / tiles;  // sizes differ by one at most
       const TileInput in{a.q8.q + (token + begin) * a.columns + pass * kGroupColumns, a.q8.scale + (token + begin) * groups + pass,
                          a.q8.sum16 + 2 * ((token + begin) * groups + pass), a.columns, present};
@@ -167,18 +179,23 @@ static void multiply_chunk(const MultiplyArgs& a, int64_t panel, int64_t token, 
   }
 }
 
+// Tokens token .. token + tokens - 1, as many at once as there is code for: 1, 2, 3, 4, 6, 8 if not more than kDirectTokens.
 template <class Type, int T>
-static void multiply_direct_of(const MultiplyArgs& a) {
+static void multiply_direct_of(const MultiplyArgs& a, int64_t panel, int64_t token, int64_t tokens) {
+  for (; tokens >= T; token += T, tokens -= T) multiply_direct<Type, T>(a, panel, token);
   if constexpr (T > 1) {
-    if (a.tokens < T) return multiply_direct_of<Type, T - 1>(a);
+    if (tokens > 0) multiply_direct_of<Type, T - (T > 4 ? 2 : 1)>(a, panel, token, tokens);
   }
-  for (int64_t panel = a.panel_begin; panel < a.panel_end; panel++) multiply_direct<Type, T>(a, panel, 0);
 }
 
 template <class Type>
 static void multiply(const MultiplyArgs& a) {
-  if (a.tokens <= 0) return;
-  if (a.tokens <= kDirectTokens) return multiply_direct_of<Type, kDirectTokens>(a);
+  if (a.tokens <= kDirectMost) {
+    for (int64_t panel = a.panel_begin; panel < a.panel_end; panel++) {
+      multiply_direct_of<Type, kDirectTokens>(a, panel, 0, a.tokens);  // from the second pass on the panel comes from cache
+    }
+    return;
+  }
   for (int64_t token = 0; token < a.tokens; token += kChunkTokens) {
     const int tokens = static_cast<int>(min_of(kChunkTokens, a.tokens - token));
     int64_t panel = a.panel_begin;
