@@ -1,0 +1,316 @@
+package io.qwen4j.tool;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.qwen4j.FinishReason;
+import io.qwen4j.Generation;
+import io.qwen4j.GenerationEvent;
+import io.qwen4j.GenerationOptions;
+import io.qwen4j.GenerationRequest;
+import io.qwen4j.GenerationResult;
+import io.qwen4j.LoadOptions;
+import io.qwen4j.Message;
+import io.qwen4j.ModelFiles;
+import io.qwen4j.Pooling;
+import io.qwen4j.ProgressListener;
+import io.qwen4j.QwenModel;
+import io.qwen4j.SamplingOptions;
+import io.qwen4j.Score;
+import io.qwen4j.ToolCall;
+import io.qwen4j.ToolSpec;
+import io.qwen4j.WeightType;
+import io.qwen4j.tinyqwen.TinyQwen;
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Flow;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Runs the examples of the README: each of its Java blocks is in this file word for word, with the bundled model in place of the large one. */
+class ReadmeExamplesTest {
+    private static final String LARGE = "Path.of(\"Qwen2.5-7B-Instruct\")";
+    private static final String TOKYO = "The capital of Japan is Tokyo.";
+
+    @TempDir
+    Path temporary;
+
+    private final PrintStream standardOut = System.out;
+    private final ByteArrayOutputStream printed = new ByteArrayOutputStream();
+
+    @BeforeEach
+    void catchOutput() {
+        System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8));
+    }
+
+    @AfterEach
+    void restoreOutput() {
+        System.setOut(standardOut);
+    }
+
+    private String printed() {
+        String text = printed.toString(StandardCharsets.UTF_8).replace(System.lineSeparator(), "\n");
+        printed.reset();
+        return text;
+    }
+
+    private static String squeeze(String code) {
+        return code.replaceAll("\\s+", " ").strip();
+    }
+
+    private static List<String> blocks(String readme, String language) {
+        List<String> blocks = new ArrayList<>();
+        Matcher matcher = Pattern.compile("```" + language + "\n(.*?)```", Pattern.DOTALL).matcher(readme);
+        while (matcher.find()) {
+            blocks.add(matcher.group(1));
+        }
+        return blocks;
+    }
+
+    private static Path root() {
+        // Maven runs tests in the module's directory, an IDE may run them in the project's.
+        Path here = Path.of("").toAbsolutePath();
+        return here.endsWith("qwen-tool") ? here.getParent().getParent() : here;
+    }
+
+    @Test
+    void everyJavaBlockIsInThisFile() throws Exception {
+        String source = squeeze(Files.readString(
+                root().resolve("qwen-examples/qwen-tool/src/test/java/io/qwen4j/tool/ReadmeExamplesTest.java")));
+        List<String> blocks = blocks(Files.readString(root().resolve("README.md")), "java");
+        assertTrue(blocks.size() >= 10, "found " + blocks.size());
+        for (String block : blocks) {
+            assertTrue(source.contains(squeeze(block.replace(LARGE, "TinyQwen.directory()"))), block);
+        }
+    }
+
+    @Test
+    void everyCommandLineIsUnderstood() throws Exception {
+        int lines = 0;
+        for (String block : blocks(Files.readString(root().resolve("README.md")), "sh")) {
+            for (String line : block.lines().filter(l -> l.startsWith("./qwen ")).toList()) {
+                lines++;
+                String command = line.substring("./qwen ".length()).split("[<>|#]")[0].strip();
+                List<String> words = new ArrayList<>();
+                Matcher word = Pattern.compile("\"([^\"]*)\"|(\\S+)").matcher(command);
+                while (word.find()) {
+                    words.add(word.group(1) == null ? word.group(2) : word.group(1));
+                }
+                Command known = Main.COMMANDS.stream().filter(c -> c.name().equals(words.get(0))).findFirst().orElse(null);
+                if (known == null) {
+                    Tool.run(words.toArray(String[]::new)).succeeded();
+                } else {
+                    List<Option> options = new ArrayList<>(known.options());
+                    options.addAll(CommonFlags.OPTIONS);
+                    Arguments.parse(options, words.subList(1, words.size()));
+                }
+            }
+        }
+        assertTrue(lines >= 10, "found " + lines);
+    }
+
+    @Test
+    void fiveLines() {
+        try (QwenModel model = QwenModel.load(TinyQwen.directory())) {
+            model.chat("What is the capital of Japan?").text().forEach(System.out::print);
+        }
+        assertEquals(TOKYO, printed());
+    }
+
+    @Test
+    void bundledModel() {
+        try (QwenModel model = QwenModel.load(TinyQwen.directory())) {
+            System.out.println(model.chat("What is the capital of Japan?").await().text());
+        }
+        assertEquals(TOKYO + "\n", printed());
+    }
+
+    @Test
+    void conversation() {
+        try (QwenModel model = QwenModel.load(TinyQwen.directory())) {
+            List<Message> messages = new ArrayList<>();
+            messages.add(Message.system("You are Qwen, created by Alibaba Cloud. You are a helpful assistant."));
+            messages.add(Message.user("What is the capital of Japan?"));
+
+            GenerationResult answer = model.submit(new GenerationRequest.Chat(messages)).await();
+            System.out.println(answer.text() + " (" + answer.usage().completionTokens() + " tokens)");
+
+            messages.add(Message.assistant(answer.text()));
+            messages.add(Message.user("Where is Peru?"));
+            System.out.println(model.submit(new GenerationRequest.Chat(messages)).await().text());
+        }
+        String text = printed();
+        assertTrue(text.startsWith(TOKYO + " (8 tokens)\n"), text);
+        assertEquals(2, text.lines().count(), text);
+    }
+
+    @Test
+    void iterator() {
+        try (QwenModel model = QwenModel.load(TinyQwen.directory())) {
+            Generation generation = model.chat("What is the capital of Japan?");
+            for (Iterator<GenerationEvent> events = generation.events(); events.hasNext(); ) {
+                GenerationEvent event = events.next();
+                if (event instanceof GenerationEvent.TextDelta delta) {
+                    System.out.print(delta.text());
+                } else if (event instanceof GenerationEvent.Finished end) {
+                    System.out.println(" [" + end.reason() + ", " + end.usage().completionTokens() + " tokens]");
+                }
+            }
+        }
+        assertEquals(TOKYO + " [STOP, 8 tokens]\n", printed());
+    }
+
+    @Test
+    void publisher() throws Exception {
+        CountDownLatch done = new CountDownLatch(1);
+        try (QwenModel model = QwenModel.load(TinyQwen.directory())) {
+            model.chat("What is the capital of Japan?").publisher().subscribe(new Flow.Subscriber<>() {
+                @Override
+                public void onSubscribe(Flow.Subscription subscription) {
+                    subscription.request(Long.MAX_VALUE);   // or a few at a time; cancel() stops the engine
+                }
+
+                @Override
+                public void onNext(GenerationEvent event) {
+                    if (event instanceof GenerationEvent.TextDelta delta) {
+                        System.out.print(delta.text());
+                    }
+                }
+
+                @Override
+                public void onError(Throwable error) {
+                    error.printStackTrace();
+                }
+
+                @Override
+                public void onComplete() {
+                    done.countDown();
+                }
+            });
+            done.await();
+        }
+        assertEquals(TOKYO, printed());
+    }
+
+    @Test
+    void futureAndCallback() {
+        try (QwenModel model = QwenModel.load(TinyQwen.directory())) {
+            CompletableFuture<String> capital = model.chat("What is the capital of Japan?").result().thenApply(GenerationResult::text);
+            CompletableFuture<GenerationResult> place = model.chat("Where is Peru?").onEvent(event -> {
+                if (event instanceof GenerationEvent.TextDelta delta) {
+                    System.out.print(delta.text());
+                }
+            });
+            assertEquals(TOKYO, capital.join());
+            assertEquals("Peru is in South America.", place.join().text());
+        }
+        assertEquals("Peru is in South America.", printed());
+    }
+
+    @Test
+    void cancel() {
+        try (QwenModel model = QwenModel.load(TinyQwen.directory())) {
+            Generation generation = model.chat("Tell me a story about a lion.");
+            generation.cancel();                                          // from any thread, at any time
+            GenerationResult soFar = generation.await();                  // what came until then
+            System.out.println(soFar.finishReason());                     // CANCELLED
+            assertTrue(soFar.finishReason() == FinishReason.CANCELLED || soFar.finishReason() == FinishReason.STOP);
+        }
+        assertTrue(!printed().isEmpty());
+    }
+
+    @Test
+    void tools() {
+        try (QwenModel model = QwenModel.load(TinyQwen.directory())) {
+            ToolSpec thermometer = new ToolSpec("get_current_temperature", "Get the current temperature of a city.", """
+                    {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}""");
+            List<Message> messages = new ArrayList<>(List.of(Message.user("How warm is it in Oslo?")));
+
+            GenerationResult answer =
+                    model.submit(new GenerationRequest.Chat(messages, List.of(thermometer), GenerationOptions.DEFAULT)).await();
+            messages.add(Message.assistant(answer.text(), answer.toolCalls()));
+            for (ToolCall call : answer.toolCalls()) {
+                System.out.println(call.name() + " " + call.argumentsJson());  // get_current_temperature {"city": "Oslo"}
+                messages.add(Message.tool("{\"temperature\": 12}"));
+            }
+            System.out.println(
+                    model.submit(new GenerationRequest.Chat(messages, List.of(thermometer), GenerationOptions.DEFAULT)).await().text());
+        }
+        assertEquals("get_current_temperature {\"city\": \"Oslo\"}\nIt is 12 degrees in Oslo.\n", printed());
+    }
+
+    @Test
+    void sampling() {
+        try (QwenModel model = QwenModel.load(TinyQwen.directory())) {
+            SamplingOptions sampling = model.defaultSampling().toBuilder()  // what generation_config.json says
+                    .temperature(0.3f)
+                    .topP(0.9f)
+                    .seed(42L)
+                    .build();
+            GenerationOptions options = GenerationOptions.builder()
+                    .sampling(sampling)
+                    .maxTokens(100)
+                    .stop(List.of("\n\n"))
+                    .logProbabilities(3)                                    // of each token and its three likeliest alternatives
+                    .build();
+            GenerationResult answer = model.submit(
+                    new GenerationRequest.Chat(List.of(Message.user("What is the capital of Japan?")), List.of(), options)).await();
+            System.out.println(answer.logProbabilities().get(0).alternatives());
+            assertEquals(TOKYO, answer.text());
+            assertEquals(3, answer.logProbabilities().get(0).alternatives().size());
+        }
+    }
+
+    @Test
+    void embeddingsAndScores() {
+        try (QwenModel model = QwenModel.load(TinyQwen.directory())) {
+            List<float[]> vectors = model.embed(List.of("a cat", "a dog", "the yen"), Pooling.MEAN);   // of length 1
+            float similarity = 0;
+            for (int i = 0; i < vectors.get(0).length; i++) {
+                similarity += vectors.get(0)[i] * vectors.get(1)[i];
+            }
+            System.out.println(similarity);
+
+            Score likely = model.score("The capital of Japan is Tokyo.");
+            Score unlikely = model.score("Tokyo capital is Japan The of.");
+            System.out.println(likely.perplexity() < unlikely.perplexity());
+            assertTrue(similarity > 0 && similarity <= 1.001f, "similarity " + similarity);
+        }
+        assertTrue(printed().endsWith("true\n"));
+    }
+
+    @Test
+    void quantization() {
+        LoadOptions options = LoadOptions.builder()
+                .quantization(WeightType.Q4_0)      // converts while loading
+                .contextLength(512)
+                .threads(2)
+                .progress((stage, done, total) -> System.out.println(stage + " " + 100 * done / total + " %"))
+                .build();
+        try (QwenModel model = QwenModel.load(TinyQwen.directory(), options)) {
+            System.out.println(model.info().weightBytes());
+        }
+        List<String> lines = printed().lines().toList();
+        assertTrue(lines.get(0).endsWith(" 0 %") && lines.contains("load 100 %"), lines.toString());
+        long bytes = Long.parseLong(lines.get(lines.size() - 1));
+        assertTrue(bytes > 1_000_000 && bytes < 5_000_000, "weights of " + bytes + " bytes");
+
+        Path output = temporary.resolve("q.gguf");
+        ModelFiles.quantize(TinyQwen.directory(), WeightType.Q4_K, output, ProgressListener.none());
+        try (QwenModel model = QwenModel.load(output)) {
+            assertEquals("qwen2", model.info().architecture());
+        }
+    }
+}
