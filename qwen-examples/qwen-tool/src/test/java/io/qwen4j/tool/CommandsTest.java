@@ -277,9 +277,14 @@ class CommandsTest {
 
     @Test
     void everyInstructionSetOfTheMachineAnswers() {
-        // Asking for a higher set than the machine has takes the highest one it has.
-        for (String set : List.of("baseline", "avx2", "avx512", "vnni")) {
-            assertEquals(TOKYO + "\n", Tool.run("chat", "--message", QUESTION, "--isa", set, "--threads", "1").succeeded().out(), set);
+        assertEquals(TOKYO + "\n", Tool.run("chat", "--message", QUESTION, "--isa", "baseline", "--threads", "1").succeeded().out());
+        for (String set : List.of("avx2", "avx512", "vnni")) {
+            Tool.Result result = Tool.run("chat", "--message", QUESTION, "--isa", set, "--threads", "1");
+            if (result.status() == 0) {
+                assertEquals(TOKYO + "\n", result.out(), set);
+            } else {
+                assertTrue(result.failure().contains("this machine has"), result.err());
+            }
         }
     }
 
