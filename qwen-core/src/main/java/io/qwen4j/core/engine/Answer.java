@@ -33,6 +33,9 @@ final class Answer {
     /** Called on the delivery thread, once. */
     private final End end;
 
+    /** Whether the buffer of events, not the ring, is why the sequence is paused. Of the engine thread. */
+    private boolean readerSlow;
+
     // Written by the engine thread, read by the delivery thread.
     private volatile long started;
     private volatile @Nullable Ending ending;
@@ -94,7 +97,8 @@ final class Answer {
 
     private boolean overfull() {
         int waiting = ring.waiting();
-        return waiting == TokenRing.CAPACITY || events.holding() + waiting >= Generation.EVENT_BUFFER;
+        readerSlow = events.holding() + waiting >= Generation.EVENT_BUFFER;
+        return readerSlow || waiting == TokenRing.CAPACITY;
     }
 
     /** Whether a paused sequence may go on. Engine thread. */
@@ -108,7 +112,10 @@ final class Answer {
 
     private boolean roomy() {
         int waiting = ring.waiting();
-        return waiting <= TokenRing.CAPACITY / 2 && events.holding() + waiting <= EventBuffer.RESUME_AT + TokenRing.CAPACITY;
+        int all = events.holding() + waiting;
+        // Once the reader was too slow, it must have read a good part; when only the ring was full, some room there is enough.
+        readerSlow = all > (readerSlow ? EventBuffer.RESUME_AT + TokenRing.CAPACITY : Generation.EVENT_BUFFER - 1);
+        return !readerSlow && waiting <= TokenRing.CAPACITY / 2;
     }
 
     /** The first step begins. Engine thread. */

@@ -41,6 +41,9 @@ final class RunningGeneration implements Generation {
     /** With a callback, the answer is complete only when the callback has taken its last event. */
     private @Nullable EventPump callback;
     private @Nullable GenerationResult heldResult;
+    private @Nullable QwenException heldError;
+    private boolean over;
+    private boolean wanted;
 
     /**
      * Makes the views.
@@ -58,19 +61,42 @@ final class RunningGeneration implements Generation {
 
     /** Takes the end from the delivery thread. */
     void ended(@Nullable GenerationResult whole, @Nullable QwenException failure) {
-        boolean hold;
         lock.lock();
         try {
-            hold = callback != null;
+            over = true;
             heldResult = whole;
+            heldError = failure;
         } finally {
             lock.unlock();
         }
-        // First the events, so that an answer that was awaited is done. A callback that is registered from here on gets all events, too.
+        // First the events, so that an answer that was awaited is done.
         events.end(failure);
-        if (!hold) {
-            settle(whole, failure);
+        settleIfDue();
+    }
+
+    /** Settles an ended answer that somebody waits for; with a callback, the callback's end does. */
+    private void settleIfDue() {
+        boolean due;
+        lock.lock();
+        try {
+            due = over && wanted && callback == null;
+        } finally {
+            lock.unlock();
         }
+        if (due) {
+            settle(heldResult, heldError);
+        }
+    }
+
+    private void want() {
+        events.wantResult();
+        lock.lock();
+        try {
+            wanted = true;
+        } finally {
+            lock.unlock();
+        }
+        settleIfDue();
     }
 
     private void settle(@Nullable GenerationResult whole, @Nullable QwenException failure) {
@@ -154,11 +180,7 @@ final class RunningGeneration implements Generation {
 
     @Override
     public CompletableFuture<GenerationResult> result() {
-        events.wantResult();
-        return register();
-    }
-
-    private CompletableFuture<GenerationResult> register() {
+        want();
         CompletableFuture<GenerationResult> future = new CancellingFuture(this::cancel);
         lock.lock();
         try {
@@ -175,11 +197,10 @@ final class RunningGeneration implements Generation {
 
     @Override
     public GenerationResult await() {
-        events.wantResult();
-        EventPump running = callback;
-        if (running != null && running.runsOnThisThread()) {
+        if (runsCallback()) {
             throw new IllegalStateException("an answer cannot be awaited by its own callback");
         }
+        want();
         try {
             lock.lockInterruptibly();
             try {
@@ -195,6 +216,15 @@ final class RunningGeneration implements Generation {
             }
         } catch (InterruptedException e) {
             throw interrupted(e);
+        }
+    }
+
+    private boolean runsCallback() {
+        lock.lock();
+        try {
+            return callback != null && callback.runsOnThisThread();
+        } finally {
+            lock.unlock();
         }
     }
 
