@@ -10,8 +10,8 @@ import java.util.Set;
 /**
  * A model's files, opened and checked: structure, sizes and configuration. Tensor data is not touched until a tensor is read.
  *
- * <p>Tensors have the names of Hugging Face checkpoints ({@code model.layers.0.self_attn.q_proj.weight}) whatever the format. Opening refuses
- * what {@link io.qwen4j.ModelFileException.Reason} lists. Thread-safe; close it when the weights are loaded.
+ * <p>Tensors have the names of Hugging Face checkpoints ({@code model.layers.0.self_attn.q_proj.weight}) whatever the format. Opening
+ * refuses what {@link io.qwen4j.ModelFileException.Reason} lists. Thread-safe; close it when the weights are loaded.
  */
 public interface Checkpoint extends AutoCloseable {
     /** The directory or (first) file. */

@@ -23,7 +23,10 @@ public final class FormatError {
 
     private static String oneLine(String message) {
         var text = new StringBuilder();
-        for (int i = 0; i < Math.min(message.length(), MAX_CHARACTERS); i++) {
+        for (int i = 0; i < message.length(); i++) {
+            if (text.length() >= MAX_CHARACTERS) {
+                return text.append("...").toString();
+            }
             char c = message.charAt(i);
             if (Character.isISOControl(c) || c == 0x2028 || c == 0x2029) {
                 text.append(String.format("\\u%04x", (int) c));
@@ -31,6 +34,6 @@ public final class FormatError {
                 text.append(c);
             }
         }
-        return message.length() > MAX_CHARACTERS ? text + "..." : text.toString();
+        return text.toString();
     }
 }

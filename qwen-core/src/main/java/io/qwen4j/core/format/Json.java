@@ -111,7 +111,8 @@ public final class Json {
             parser.skipChildren();
             throw file.error(
                     Reason.CORRUPT,
-                    item + " must be " + words(expected) + ", found " + (found == null ? "nothing" : words(found)) + " at " + place(parser));
+                    item + " must be " + words(expected) + ", found " + (found == null ? "nothing" : words(found)) + " at "
+                            + place(parser));
         }
     }
 

@@ -10,9 +10,9 @@ import java.nio.file.Path;
 /**
  * Which files belong to a model's directory.
  *
- * <p>Names that we choose ({@code config.json}) may be links to any regular file: who made the directory chose the target. Names that a file
- * of the model chooses (shards in an index) must be plain, and a link behind such a name must end inside the directory or, as in the cache of
- * the Hugging Face hub, where a model is {@code snapshots/REVISION/} full of links to {@code blobs/}, in that {@code blobs/}.
+ * <p>Names that we choose ({@code config.json}) may be links to any regular file: who made the directory chose the target. Names that a
+ * file of the model chooses (shards in an index) must be plain, and a link behind such a name must end inside the directory or, as in the
+ * cache of the Hugging Face hub, where a model is {@code snapshots/REVISION/} full of links to {@code blobs/}, in that {@code blobs/}.
  */
 public final class ModelDirectory {
     private final Path directory;

@@ -40,7 +40,9 @@ public final class ModelFile implements AutoCloseable {
             BasicFileAttributes attributes = Files.readAttributes(path, BasicFileAttributes.class);
             if (!attributes.isRegularFile()) {
                 throw FormatError.of(
-                        Reason.PATH, path, "expected a regular file, found " + (attributes.isDirectory() ? "a directory" : "a special file"));
+                        Reason.PATH,
+                        path,
+                        "expected a regular file, found " + (attributes.isDirectory() ? "a directory" : "a special file"));
             }
             channel = FileChannel.open(path, StandardOpenOption.READ);
             return new ModelFile(path, channel, attributes, channel.size());

@@ -31,7 +31,8 @@ class FormatFuzzTest {
     /** The seed of a failed run goes here to repeat it. */
     private static final long SEED = System.nanoTime();
 
-    private static final long MILLIS = 2000;
+    /** Time for each kind of file; a longer campaign sets the property. */
+    private static final long MILLIS = Long.getLong("fuzz.millis", 2000);
     private static final long MEMORY = 64L << 20;
     private static final QwenConfig SMALL =
             new QwenConfig("qwen2", 1, 32, 2, 1, 16, 32, 64, true, 1e-6f, 64, new QwenConfig.Rope(10000, null));

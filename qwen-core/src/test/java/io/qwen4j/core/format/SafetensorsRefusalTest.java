@@ -327,7 +327,8 @@ class SafetensorsRefusalTest {
     void refusesKeysOfAnotherSize() throws IOException {
         Path config = model.resolve("config.json");
         Files.writeString(config, Files.readString(config).replace("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 1"));
-        assertRefused(model, Reason.SHAPE, "model.layers.0.self_attn.k_proj.weight has shape [32, 64], the configuration requires [16, 64]");
+        assertRefused(
+                model, Reason.SHAPE, "model.layers.0.self_attn.k_proj.weight has shape [32, 64], the configuration requires [16, 64]");
     }
 
     @Test

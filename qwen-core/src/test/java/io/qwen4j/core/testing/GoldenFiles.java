@@ -18,11 +18,11 @@ import java.util.stream.Stream;
 import java.util.zip.GZIPInputStream;
 
 /**
- * The small checkpoints below {@code golden/} in the test resources, each with {@code golden.safetensors}: {@code input_ids} [T] I32, {@code
- * logits} [T, V] F32 and {@code states} [L + 1, T, D] F32, computed in double precision by an independent implementation.
+ * The small checkpoints below {@code golden/} in the test resources, each with {@code golden.safetensors}: {@code input_ids} [T] I32,
+ * {@code logits} [T, V] F32 and {@code states} [L + 1, T, D] F32, computed in double precision by an independent implementation.
  *
- * <p>{@code dense-gqa7} has 7 query heads per kv head and its own head; {@code dense-tied} has 14 heads, 2 kv heads, a tied head and two shards;
- * {@code yarn} and {@code yarn-new-keys} have rope scaling; {@code tiny-qwen} has everything but weights.
+ * <p>{@code dense-gqa7} has 7 query heads per kv head and its own head; {@code dense-tied} has 14 heads, 2 kv heads, a tied head and two
+ * shards; {@code yarn} and {@code yarn-new-keys} have rope scaling; {@code tiny-qwen} has everything but weights.
  */
 public final class GoldenFiles {
     private GoldenFiles() {}

@@ -39,7 +39,8 @@ final class GgufConfig {
         if (has("vocab_size") && integer("vocab_size", Integer.MAX_VALUE) != vocabularyRows) {
             throw error(
                     Reason.CONFIG,
-                    key("vocab_size") + " is " + metadata.unsigned(key("vocab_size")) + ", but the embedding has " + vocabularyRows + " rows");
+                    key("vocab_size") + " is " + metadata.unsigned(key("vocab_size")) + ", but the embedding has " + vocabularyRows
+                            + " rows");
         }
         int context = integer("context_length", Integer.MAX_VALUE);
         var rope = new QwenConfig.Rope(metadata.number(key("rope.freq_base"), DEFAULT_THETA), yarn(context));

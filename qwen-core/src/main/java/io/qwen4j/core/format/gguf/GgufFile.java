@@ -69,7 +69,9 @@ public final class GgufFile implements AutoCloseable {
     private static int version(GgufHeaderReader in) {
         int magic = in.u32("the magic number");
         if (magic != MAGIC) {
-            throw in.error(Reason.CORRUPT, String.format("a GGUF file starts with \"GGUF\", found the bytes %08x", Integer.reverseBytes(magic)));
+            throw in.error(
+                    Reason.CORRUPT,
+                    String.format("a GGUF file starts with \"GGUF\", found the bytes %08x", Integer.reverseBytes(magic)));
         }
         int version = in.u32("the version");
         if ((version & 0xffff) == 0 && version != 0) {

@@ -10,8 +10,8 @@ import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 
 /**
- * Reads the header of a GGUF file front to back into one growing array. Nothing is believed of a length before it is compared with what is left
- * of the file and of the limit; memory grows with the bytes that are there, not with those that are declared.
+ * Reads the header of a GGUF file front to back into one growing array. Nothing is believed of a length before it is compared with what is
+ * left of the file and of the limit; memory grows with the bytes that are there, not with those that are declared.
  */
 final class GgufHeaderReader {
     private static final int FIRST_READ = 1 << 16;

@@ -53,7 +53,8 @@ final class GgufTensorReader {
         long length = in.u64("the length of a tensor's name");
         if (length < 0 || length > MAX_NAME_BYTES) {
             throw in.error(
-                    Reason.LIMIT, "a tensor's name of " + Long.toUnsignedString(length) + " bytes, at most " + MAX_NAME_BYTES + " are read");
+                    Reason.LIMIT,
+                    "a tensor's name of " + Long.toUnsignedString(length) + " bytes, at most " + MAX_NAME_BYTES + " are read");
         }
         if (length == 0) {
             throw in.error(Reason.CORRUPT, "a tensor has an empty name");
@@ -105,7 +106,8 @@ final class GgufTensorReader {
         if (columns % type.blockSize() != 0) {
             throw in.error(
                     Reason.SHAPE,
-                    "the tensor " + name + " has rows of " + columns + " values, no whole number of " + type + " blocks of " + type.blockSize());
+                    "the tensor " + name + " has rows of " + columns + " values, no whole number of " + type + " blocks of "
+                            + type.blockSize());
         }
         try {
             long values = 1;
@@ -115,7 +117,8 @@ final class GgufTensorReader {
             return Math.multiplyExact(values, (long) type.blockBytes()) / type.blockSize();
         } catch (ArithmeticException e) {
             throw in.error(
-                    Reason.OVERFLOW, "the tensor " + name + " of shape " + Arrays.toString(shape) + " and type " + type + " does not fit in 64 bits");
+                    Reason.OVERFLOW,
+                    "the tensor " + name + " of shape " + Arrays.toString(shape) + " and type " + type + " does not fit in 64 bits");
         }
     }
 }

@@ -8,8 +8,8 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A metadata value in the bytes of the file, decoded when asked for: the vocabulary's arrays have several hundred thousand strings that most
- * readers never look at, and copying a value to another file needs no decoding.
+ * A metadata value in the bytes of the file, decoded when asked for: the vocabulary's arrays have several hundred thousand strings that
+ * most readers never look at, and copying a value to another file needs no decoding.
  *
  * <p>Immutable. The bytes were checked to be whole values when they were read.
  */
@@ -101,7 +101,7 @@ public final class GgufValue {
 
     /** The encoded value or elements, without type and count. */
     ByteBuffer content() {
-        return ByteBuffer.wrap(bytes, offset, length).slice().order(ByteOrder.LITTLE_ENDIAN).asReadOnlyBuffer().order(ByteOrder.LITTLE_ENDIAN);
+        return ByteBuffer.wrap(bytes, offset, length).slice().asReadOnlyBuffer().order(ByteOrder.LITTLE_ENDIAN);
     }
 
     /** The elements as integers; the elements must be integers. Unsigned 64-bit numbers beyond 2^63 are negative. */

@@ -22,8 +22,8 @@ import org.slf4j.LoggerFactory;
 /**
  * Writes a GGUF file, version 3, little-endian. The tensors' data is streamed in the order of the table.
  *
- * <p>The file is written beside its target under another name and moved there by {@link #finish()} when it is complete and on the disk; closing
- * without finishing deletes it. Not thread-safe.
+ * <p>The file is written beside its target under another name and moved there by {@link #finish()} when it is complete and on the disk;
+ * closing without finishing deletes it. Not thread-safe.
  */
 public final class GgufWriter implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(GgufWriter.class);

@@ -84,7 +84,10 @@ final class HfVocabulary {
         for (Object merge : model.list("merges")) {
             if (merge instanceof String s) {
                 merges.add(s);
-            } else if (merge instanceof List<?> pair && pair.size() == 2 && pair.get(0) instanceof String a && pair.get(1) instanceof String b) {
+            } else if (merge instanceof List<?> pair
+                    && pair.size() == 2
+                    && pair.get(0) instanceof String a
+                    && pair.get(1) instanceof String b) {
                 merges.add(a + " " + b);
             } else {
                 throw json.error(Reason.TOKENIZER, "a merge must be \"a b\" or [\"a\", \"b\"], found " + merge);

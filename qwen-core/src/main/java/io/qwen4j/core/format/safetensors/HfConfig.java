@@ -112,9 +112,9 @@ final class HfConfig {
     }
 
     /**
-     * Dual chunk attention (An et al., 2402.17463) with chunks of S tokens, of which W are local, equals plain attention while every position
-     * is at most S and no chunk older than the previous one exists, which is up to 2 (S - W) tokens; beyond the original length logits are
-     * scaled, too. Longer contexts are cut to that.
+     * Dual chunk attention (An et al., 2402.17463) with chunks of S tokens, of which W are local, equals plain attention while every
+     * position is at most S and no chunk older than the previous one exists, which is up to 2 (S - W) tokens; beyond the original length
+     * logits are scaled, too. Longer contexts are cut to that.
      */
     private static int dualChunkLength(JsonObject json, int context) {
         if (!json.has("dual_chunk_attention_config")) {
@@ -131,7 +131,8 @@ final class HfConfig {
             return context;
         }
         LOG.info(
-                "{}: dual chunk attention is not supported by this version; the context is {} tokens instead of {}, where it equals plain attention",
+                "{}: dual chunk attention is not supported by this version; the context is {} tokens, where it equals plain attention,"
+                        + " instead of {}",
                 json.file(),
                 longest,
                 context);

@@ -9,8 +9,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Rotary position embedding in config.json: {@code rope_theta} and {@code rope_scaling}, or {@code rope_parameters} that holds both.
  *
- * <p>Of the readings of YaRN's {@code factor} this is the one of vLLM and of transformers since its pull request 40320: the factor given counts,
- * and only where there is none does the ratio of the lengths.
+ * <p>Of the readings of YaRN's {@code factor} this is the one of vLLM and of transformers since its pull request 40320: the factor given
+ * counts, and only where there is none does the ratio of the lengths.
  */
 final class HfRope {
     private static final double DEFAULT_THETA = 10000;

@@ -56,7 +56,8 @@ public final class SafetensorsFile implements AutoCloseable {
             throw file.error(Reason.CORRUPT, "the header's length is " + n + " bytes, the shortest header has 2");
         }
         if (n > file.size() - 8) {
-            throw file.error(Reason.TRUNCATED, "the header needs " + n + " bytes, the file has " + (file.size() - 8) + " behind the length");
+            throw file.error(
+                    Reason.TRUNCATED, "the header needs " + n + " bytes, the file has " + (file.size() - 8) + " behind the length");
         }
         long dataStart = 8 + n;
         SafetensorsHeader header = Json.read(file, 8, dataStart, parser -> SafetensorsHeader.read(file, parser, limits));

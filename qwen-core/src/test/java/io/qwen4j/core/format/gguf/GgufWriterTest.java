@@ -185,7 +185,8 @@ class GgufWriterTest {
                 directory.resolve("tokenizer_config.json"),
                 "{\"add_bos_token\": true, \"eos_token\": {\"content\": \"<end>\"}, \"added_tokens_decoder\": {"
                         + "\"4\": {\"content\": \"<end>\", \"special\": true}, \"5\": {\"content\": \"<think>\", \"special\": false}},"
-                        + "\"chat_template\": [{\"name\": \"default\", \"template\": \"D\"}, {\"name\": \"tool_use\", \"template\": \"T\"}]}");
+                        + "\"chat_template\": [{\"name\": \"default\", \"template\": \"D\"},"
+                        + " {\"name\": \"tool_use\", \"template\": \"T\"}]}");
         try (Checkpoint c = CheckpointReader.open(directory, ModelLimits.DEFAULT)) {
             var m = new GgufMetadata(directory, GgufExport.metadata(c, WeightType.F32, ModelLimits.DEFAULT));
             assertEquals(List.of("a", "b", "ab", "[PAD3]", "<end>", "<think>", "[PAD6]"), m.strings("tokenizer.ggml.tokens").subList(0, 7));
