@@ -42,7 +42,7 @@ public record MemoryNeeds(long weightBytes, long activationBytes, long cacheByte
         if (totalBytes() > availableBytes) {
             throw new InsufficientMemoryException("the model does not fit: weights " + mib(weightBytes) + ", activations "
                     + mib(activationBytes) + ", KV cache " + mib(cacheBytes)
-                    + "; load it with a shorter context, a smaller cache or quantized weights", totalBytes(), availableBytes);
+                    + "; load it with a shorter context, a smaller cache or quantized weights, or on the Java backend with a larger heap (-Xmx)", totalBytes(), availableBytes);
         }
     }
 

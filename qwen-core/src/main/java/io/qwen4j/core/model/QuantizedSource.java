@@ -18,19 +18,21 @@ final class QuantizedSource implements TensorSource {
 
     private final TensorSource source;
     private final WeightType type;
+    private final ConversionBuffers buffers;
     private final int columns;
     private final long rowBytes;
 
-    private QuantizedSource(TensorSource source, WeightType type) {
+    private QuantizedSource(TensorSource source, WeightType type, ConversionBuffers buffers) {
         this.source = source;
         this.type = type;
+        this.buffers = buffers;
         columns = Math.toIntExact(source.columns());
         rowBytes = type.rowBytes(columns);
     }
 
     /** The tensor as {@code type}; the source itself where it has that type. */
-    static TensorSource of(TensorSource source, WeightType type) {
-        return source.type() == type ? source : new QuantizedSource(source, type);
+    static TensorSource of(TensorSource source, WeightType type, ConversionBuffers buffers) {
+        return source.type() == type ? source : new QuantizedSource(source, type, buffers);
     }
 
     @Override
@@ -67,32 +69,40 @@ final class QuantizedSource implements TensorSource {
         int pieces = Math.toIntExact((rows + pieceRows - 1) / pieceRows);
         IntStream.range(0, pieces).parallel().forEach(piece -> {
             long row = firstRow + (long) piece * pieceRows;
-            byte[] bytes = convert(row, (int) Math.min(pieceRows, firstRow + rows - row));
-            long begin = row * rowBytes;
-            int from = (int) Math.max(0, offset - begin);
-            int to = (int) Math.min(bytes.length, end - begin);
-            out.duplicate().position((int) (begin + from - offset)).put(bytes, from, to - from);
+            int count = (int) Math.min(pieceRows, firstRow + rows - row);
+            ConversionBuffers.Buffers memory = buffers.take(
+                    Math.multiplyExact(count, Math.toIntExact(source.type().rowBytes(columns))), Math.toIntExact(count * rowBytes), columns);
+            try {
+                convert(row, count, memory);
+                long begin = row * rowBytes;
+                int from = (int) Math.max(0, offset - begin);
+                int to = (int) Math.min(count * rowBytes, end - begin);
+                out.duplicate().position((int) (begin + from - offset)).put(memory.out, from, to - from);
+            } finally {
+                buffers.giveBack(memory);
+            }
         });
     }
 
-    private byte[] convert(long firstRow, int rows) {
-        int sourceRowBytes = Math.toIntExact(source.type().rowBytes(columns));
-        byte[] in = new byte[Math.multiplyExact(rows, sourceRowBytes)];
-        source.read(firstRow * sourceRowBytes, ByteBuffer.wrap(in));
-        byte[] out = new byte[Math.toIntExact(rows * rowBytes)];
-        float[] values = new float[columns];
+    private void convert(long firstRow, int rows, ConversionBuffers.Buffers memory) {
+        int sourceRowBytes = (int) source.type().rowBytes(columns);
+        source.read(firstRow * sourceRowBytes, ByteBuffer.wrap(memory.in, 0, rows * sourceRowBytes));
+        float[] values = memory.values;
         BlockCodec from = BlockCodec.of(source.type());
         BlockCodec to = BlockCodec.of(type);
         for (int r = 0; r < rows; r++) {
-            from.decode(in, r * sourceRowBytes, values, 0, columns);
-            for (int i = 0; i < columns; i++) {
-                if (!Float.isFinite(values[i])) {
-                    throw new ModelFileException(Reason.VALUE, null, "tensor " + name() + ": value [" + (firstRow + r) + ", " + i + "] is "
-                            + values[i] + ", expected a finite number to quantize");
-                }
-            }
-            to.encode(values, 0, out, (int) (r * rowBytes), columns);
+            from.decode(memory.in, r * sourceRowBytes, values, 0, columns);
+            checkFinite(values, firstRow + r);
+            to.encode(values, 0, memory.out, (int) (r * rowBytes), columns);
         }
-        return out;
+    }
+
+    private void checkFinite(float[] values, long row) {
+        for (int i = 0; i < columns; i++) {
+            if (!Float.isFinite(values[i])) {
+                throw new ModelFileException(Reason.VALUE, null, "tensor " + name() + ": value [" + row + ", " + i + "] is " + values[i]
+                        + ", expected a finite number to quantize");
+            }
+        }
     }
 }

@@ -38,18 +38,20 @@ public final class Quantizer {
         try (Checkpoint checkpoint = CheckpointReader.open(model, limits)) {
             List<TensorSource> sources = new ArrayList<>();
             List<GgufWriter.Tensor> table = new ArrayList<>();
+            ConversionBuffers buffers = new ConversionBuffers();
             for (QwenTensors.Expected expected : QwenTensors.of(checkpoint.config())) {
                 TensorSource source = WeightLoader.find(checkpoint, expected);
                 WeightType target = expected.matrix() ? QuantizationPlan.typeOf(checkpoint.config(), source, type) : WeightType.F32;
-                sources.add(QuantizedSource.of(source, target));
+                sources.add(QuantizedSource.of(source, target, buffers));
                 List<Long> shape = expected.matrix() ? List.of(expected.rows(), expected.columns()) : List.of(expected.columns());
                 table.add(new GgufWriter.Tensor(GgufNames.toGguf(expected.name()), target, shape));
             }
             ProgressMeter progress =
                     new ProgressMeter(listener, "quantize", table.stream().mapToLong(GgufWriter.Tensor::bytes).sum());
             try (GgufWriter writer = GgufWriter.create(output, GgufExport.metadata(checkpoint, type, limits), table)) {
+                ByteBuffer buffer = ByteBuffer.allocate(BUFFER_BYTES);
                 for (TensorSource source : sources) {
-                    copy(source, writer, progress);
+                    copy(source, buffer, writer, progress);
                 }
                 writer.finish();
             }
@@ -70,13 +72,12 @@ public final class Quantizer {
         }
     }
 
-    private static void copy(TensorSource source, GgufWriter writer, ProgressMeter progress) {
+    private static void copy(TensorSource source, ByteBuffer buffer, GgufWriter writer, ProgressMeter progress) {
+        // Whole rows, so that no row is converted twice; a row is shorter than the buffer, or it is read in parts.
         long rowBytes = source.type().rowBytes(source.columns());
-        // Whole rows, so that no row is converted twice.
-        long size = Math.max(1, BUFFER_BYTES / rowBytes) * rowBytes;
-        ByteBuffer buffer = ByteBuffer.allocate(Math.toIntExact(Math.min(size, source.byteSize())));
-        for (long offset = 0; offset < source.byteSize(); offset += buffer.capacity()) {
-            int count = (int) Math.min(buffer.capacity(), source.byteSize() - offset);
+        long step = rowBytes > BUFFER_BYTES ? BUFFER_BYTES : BUFFER_BYTES / rowBytes * rowBytes;
+        for (long offset = 0; offset < source.byteSize(); offset += step) {
+            int count = (int) Math.min(step, source.byteSize() - offset);
             source.read(offset, buffer.clear().limit(count));
             writer.write(buffer.flip());
             progress.add(count);

@@ -11,16 +11,16 @@ import java.nio.ByteOrder;
 final class ValueCheck {
     private static final int READ_BYTES = 4 << 20;
 
-    private ValueCheck() {}
+    // One buffer for all tensors: as garbage, buffers of this size would let the heap grow.
+    private final ByteBuffer buffer = ByteBuffer.allocate(READ_BYTES).order(ByteOrder.LITTLE_ENDIAN);
 
     /** Reads the tensor once; throws at the first bad value. */
-    static void check(TensorSource source, ProgressMeter progress) {
+    void check(TensorSource source, ProgressMeter progress) {
         WeightType type = source.type();
         int unit = type.blockBytes();
-        byte[] bytes = new byte[(int) Math.min(source.byteSize(), READ_BYTES / unit * unit)];
-        ByteBuffer buffer = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
-        for (long offset = 0; offset < source.byteSize(); offset += bytes.length) {
-            int count = (int) Math.min(bytes.length, source.byteSize() - offset);
+        int wholeBlocks = READ_BYTES / unit * unit;
+        for (long offset = 0; offset < source.byteSize(); offset += wholeBlocks) {
+            int count = (int) Math.min(wholeBlocks, source.byteSize() - offset);
             source.read(offset, buffer.clear().limit(count));
             int bad = firstBad(type, buffer, count);
             if (bad >= 0) {

@@ -30,13 +30,14 @@ final class WeightLoader {
     WeightLoader(Checkpoint checkpoint, Ops ops, @Nullable WeightType quantization) {
         config = checkpoint.config();
         this.ops = ops;
+        ConversionBuffers buffers = new ConversionBuffers();
         for (QwenTensors.Expected expected : QwenTensors.of(config)) {
             TensorSource source = find(checkpoint, expected);
             sources.put(expected.name(), source);
             if (expected.matrix()) {
                 TensorSource converted = source;
                 if (quantization != null) {
-                    converted = QuantizedSource.of(source, QuantizationPlan.typeOf(config, source, quantization));
+                    converted = QuantizedSource.of(source, QuantizationPlan.typeOf(config, source, quantization), buffers);
                 }
                 matrices.put(expected.name(), converted);
             }
@@ -98,8 +99,9 @@ final class WeightLoader {
 
     private void checkValues(ProgressListener listener) {
         ProgressMeter meter = new ProgressMeter(listener, "check", sources.values().stream().mapToLong(TensorSource::byteSize).sum());
+        ValueCheck check = new ValueCheck();
         for (TensorSource source : sources.values()) {
-            ValueCheck.check(source, meter);
+            check.check(source, meter);
         }
         meter.end();
     }

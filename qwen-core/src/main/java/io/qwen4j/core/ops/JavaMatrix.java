@@ -21,6 +21,11 @@ final class JavaMatrix implements Weight {
     private record Part(BlockCodec codec, int firstRow, int rowBytes, int rowsPerChunk, byte[][] chunks) {}
 
     JavaMatrix(List<TensorSource> sources, LongConsumer progress) {
+        this(sources, progress, CHUNK_BYTES);
+    }
+
+    /** As above, with chunks of another size; for tests. */
+    JavaMatrix(List<TensorSource> sources, LongConsumer progress, int chunkBytes) {
         if (sources.isEmpty()) {
             throw new IllegalArgumentException("a matrix of no parts");
         }
@@ -34,7 +39,7 @@ final class JavaMatrix implements Weight {
                 throw new IllegalArgumentException(
                         source.name() + " has shape " + source.rows() + " x " + source.columns() + ", expected " + columns + " columns");
             }
-            parts[i] = read(source, row, progress);
+            parts[i] = read(source, row, progress, chunkBytes);
             row = Math.toIntExact(row + source.rows());
             size += source.byteSize();
         }
@@ -42,9 +47,9 @@ final class JavaMatrix implements Weight {
         bytes = size;
     }
 
-    private static Part read(TensorSource source, int firstRow, LongConsumer progress) {
+    private static Part read(TensorSource source, int firstRow, LongConsumer progress, int chunkBytes) {
         int rowBytes = HeapMemory.length(source.type().rowBytes(source.columns()));
-        int rowsPerChunk = Math.max(1, CHUNK_BYTES / rowBytes);
+        int rowsPerChunk = Math.max(1, chunkBytes / rowBytes);
         byte[][] chunks = new byte[Math.toIntExact((source.rows() + rowsPerChunk - 1) / rowsPerChunk)][];
         long offset = 0;
         for (int i = 0; i < chunks.length; i++) {

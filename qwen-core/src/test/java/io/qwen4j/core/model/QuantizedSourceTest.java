@@ -36,7 +36,7 @@ class QuantizedSourceTest {
     void anyReadGivesTheSameBytes(WeightType type) {
         BytesTensor source = BytesTensor.of("w", WeightType.BF16, ROWS, COLUMNS, values());
         byte[] expected = BytesTensor.of("w", type, ROWS, COLUMNS, source.values()).bytes();
-        TensorSource converted = QuantizedSource.of(source, type);
+        TensorSource converted = QuantizedSource.of(source, type, new ConversionBuffers());
         assertEquals("w", converted.name());
         assertEquals(type, converted.type());
         assertEquals(ROWS, converted.rows());
@@ -65,9 +65,9 @@ class QuantizedSourceTest {
     @Test
     void theSameTypeIsTheSourceAndAWiderOneIsExact() {
         BytesTensor source = BytesTensor.of("w", WeightType.Q4_K, 3, COLUMNS, java.util.Arrays.copyOf(values(), 3 * COLUMNS));
-        assertSame(source, QuantizedSource.of(source, WeightType.Q4_K));
+        assertSame(source, QuantizedSource.of(source, WeightType.Q4_K, new ConversionBuffers()));
         byte[] bytes = new byte[3 * COLUMNS * 4];
-        QuantizedSource.of(source, WeightType.F32).read(0, ByteBuffer.wrap(bytes));
+        QuantizedSource.of(source, WeightType.F32, new ConversionBuffers()).read(0, ByteBuffer.wrap(bytes));
         assertArrayEquals(source.values(), new BytesTensor("x", WeightType.F32, 3, COLUMNS, bytes).values());
     }
 
@@ -77,7 +77,7 @@ class QuantizedSourceTest {
             float[] values = values();
             values[200 * COLUMNS + 17] = bad;
             BytesTensor source = BytesTensor.of("w", WeightType.F32, ROWS, COLUMNS, values);
-            TensorSource converted = QuantizedSource.of(source, WeightType.Q8_0);
+            TensorSource converted = QuantizedSource.of(source, WeightType.Q8_0, new ConversionBuffers());
             ModelFileException e = assertThrows(ModelFileException.class,
                     () -> converted.read(0, ByteBuffer.allocate((int) converted.byteSize())));
             assertEquals(Reason.VALUE, e.reason());

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.qwen4j.Device;
+import io.qwen4j.InsufficientMemoryException;
 import io.qwen4j.KvCacheType;
 import io.qwen4j.WeightType;
 import io.qwen4j.core.quant.HalfFloats;
@@ -125,6 +126,32 @@ class JavaOpsTest {
                 assertEquals(sum, y.buffer().get(r), 1e-5 * Math.abs(sum) + 1e-6);
             }
         }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 100, 256, 300, 1000, 1 << 20})
+    void rowsAreFoundInAnyChunk(int chunkBytes) {
+        float[] a = random(9 * 64);
+        float[] b = random(4 * 64);
+        JavaMatrix matrix = new JavaMatrix(List.of(
+                BytesTensor.of("a", WeightType.F32, 9, 64, a), BytesTensor.of("b", WeightType.F32, 4, 64, b)), n -> {}, chunkBytes);
+        float[] row = new float[65];
+        for (int r = 0; r < 13; r++) {
+            matrix.decodeRow(r, row, 1);
+            for (int i = 0; i < 64; i++) {
+                assertEquals(r < 9 ? a[r * 64 + i] : b[(r - 9) * 64 + i], row[i + 1]);
+            }
+        }
+    }
+
+    @Test
+    void missingHeapMemoryIsATypedError() {
+        InsufficientMemoryException e = assertThrows(InsufficientMemoryException.class, () -> HeapMemory.allocate("weights", 77, () -> {
+            throw new OutOfMemoryError("Java heap space");
+        }));
+        assertEquals(77, e.requiredBytes());
+        assertTrue(e.getMessage().contains("weights") && e.getMessage().contains("-Xmx"), e.getMessage());
+        assertThrows(IllegalArgumentException.class, () -> HeapMemory.length(1L << 31));
     }
 
     @Test
