@@ -11,7 +11,8 @@ import org.jspecify.annotations.Nullable;
 
 /** The special tokens of a model as variables of its template. */
 final class SpecialTokens {
-    private static final List<String> NAMES = List.of("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token");
+    private static final List<String> NAMES =
+            List.of("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token");
 
     private SpecialTokens() {}
 
@@ -66,7 +67,8 @@ final class SpecialTokens {
     /** Those of a family whose templates always begin with their token and name its counterpart in the source. */
     static Map<String, Object> ofFamily(String source) {
         if (source.contains("<｜end▁of▁sentence｜>")) {
-            return Map.of("bos_token", Text.trusted("<｜begin▁of▁sentence｜>"), "eos_token", Text.trusted("<｜end▁of▁sentence｜>"));
+            return Map.of(
+                    "bos_token", Text.trusted("<｜begin▁of▁sentence｜>"), "eos_token", Text.trusted("<｜end▁of▁sentence｜>"));
         }
         return Map.of();
     }

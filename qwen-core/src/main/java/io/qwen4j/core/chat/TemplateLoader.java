@@ -31,8 +31,8 @@ public final class TemplateLoader {
     private TemplateLoader() {}
 
     /**
-     * Reads the chat template of a directory or GGUF file. A directory's chat_template.jinja comes before the one in tokenizer_config.json, of
-     * several named ones the one called default is taken, and a model without a template gets that of Qwen2.5.
+     * Reads the chat template of a directory or GGUF file. A directory's chat_template.jinja comes before the one in tokenizer_config.json,
+     * of several named ones the one called default is taken, and a model without a template gets that of Qwen2.5.
      *
      * @throws ModelFileException if a file is not what it should be
      * @throws TemplateException if the template is outside the supported subset
@@ -60,7 +60,9 @@ public final class TemplateLoader {
     private static ChatTemplate make(Path file, String source, Map<String, Object> specialTokens, ModelLimits limits) {
         if (source.length() > limits.templateCharacters()) {
             throw new ModelFileException(
-                    Reason.LIMIT, file, "the chat template has " + source.length() + " characters, at most " + limits.templateCharacters() + " are read");
+                    Reason.LIMIT,
+                    file,
+                    "the chat template has " + source.length() + " characters, at most " + limits.templateCharacters() + " are read");
         }
         JinjaLimits usual = JinjaLimits.DEFAULT;
         JinjaLimits bounds =
@@ -77,7 +79,8 @@ public final class TemplateLoader {
         }
         if (value instanceof List<?> list) {
             for (Object entry : list) {
-                if (entry instanceof Map<?, ?> named && "default".equals(named.get("name")) && named.get("template") instanceof String source) {
+                boolean wanted = entry instanceof Map<?, ?> named && "default".equals(named.get("name"));
+                if (wanted && ((Map<?, ?>) entry).get("template") instanceof String source) {
                     return source;
                 }
             }

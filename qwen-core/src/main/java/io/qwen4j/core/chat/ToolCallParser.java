@@ -6,13 +6,13 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Turns the text of an answer, as it comes, into events: text, and calls of tools between {@code <tool_call>} and {@code </tool_call>}. Not
- * thread-safe.
+ * Turns the text of an answer, as it comes, into events: text, and calls of tools between {@code <tool_call>} and {@code </tool_call>}.
+ * Not thread-safe.
  *
- * <p>Text that may still begin a call is held back, as is white space before it; white space around calls is markup. Arguments are passed on
- * while they come. What turns out to be no call (no JSON, no name, no closing tag) is text, all of it with its tag: if {@link
- * GenerationEvent.ToolCallStarted} was already given, its text follows and no {@link GenerationEvent.ToolCallFinished} does; its index is not
- * used again. How the text was cut into pieces changes nothing but where deltas are cut.
+ * <p>Text that may still begin a call is held back, as is white space before it; white space around calls is markup. Arguments are passed
+ * on while they come. What turns out to be no call (no JSON, no name, no closing tag) is text, all of it with its tag: if {@link
+ * GenerationEvent.ToolCallStarted} was already given, its text follows and no {@link GenerationEvent.ToolCallFinished} does; its index is
+ * not used again. How the text was cut into pieces changes nothing but where deltas are cut.
  */
 public final class ToolCallParser {
     private static final String OPEN = "<tool_call>";

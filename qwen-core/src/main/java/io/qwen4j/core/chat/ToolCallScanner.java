@@ -1,10 +1,11 @@
 package io.qwen4j.core.chat;
 
+import io.qwen4j.core.chat.jinja.Dict;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Reads the JSON object of a tool call character by character. It finds the name, and the arguments as they are written; strict, because what
- * is not JSON is no call.
+ * Reads the JSON object of a tool call character by character. It finds the name, and the arguments as they are written; strict, because
+ * what is not JSON is no call.
  */
 final class ToolCallScanner {
     /** What is known after a character. */
@@ -230,7 +231,7 @@ final class ToolCallScanner {
             return true;
         }
         try {
-            return JsonValues.parse(arguments.toString(), "arguments") instanceof io.qwen4j.core.chat.jinja.Dict;
+            return JsonValues.parse(arguments.toString(), "arguments") instanceof Dict;
         } catch (IllegalArgumentException e) {
             return false;
         }

@@ -5,8 +5,8 @@ import java.util.List;
 import java.util.function.Function;
 
 /**
- * How a template wants the tool calls of earlier turns. Qwen2.5 takes arguments as an object; some relatives (DeepSeek-R1-Distill) join them
- * as text, and render calls only where the content is none. A wrong guess loses the call without an error, so it is tried.
+ * How a template wants the tool calls of earlier turns. Qwen2.5 takes arguments as an object; some relatives (DeepSeek-R1-Distill) join
+ * them as text, and render calls only where the content is none. A wrong guess loses the call without an error, so it is tried.
  *
  * @param nullContent whether an empty content is given as none
  * @param textArguments whether arguments are given as JSON text

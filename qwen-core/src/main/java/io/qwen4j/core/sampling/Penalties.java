@@ -32,7 +32,8 @@ final class Penalties {
         int next = 0;
         for (Map.Entry<Integer, Float> entry : options.logitBias().entrySet()) {
             if (entry.getKey() >= rows) {
-                throw new IllegalArgumentException("logitBias names token " + entry.getKey() + ", the model has " + rows + " rows of vocabulary");
+                throw new IllegalArgumentException(
+                        "logitBias names token " + entry.getKey() + ", the model has " + rows + " rows of vocabulary");
             }
             biasedIds[next] = entry.getKey();
             biases[next++] = entry.getValue();

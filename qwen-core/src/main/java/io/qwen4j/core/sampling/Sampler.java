@@ -167,8 +167,8 @@ public final class Sampler {
     }
 
     /**
-     * Top-p over the whole vocabulary. Tokens below (1 - topP) / V of all probability cannot be in the nucleus, since together they are less
-     * than what is left out; the others, a few hundred of 152,000 as a rule, are taken from a heap until the sum is reached.
+     * Top-p over the whole vocabulary. Tokens below (1 - topP) / V of all probability cannot be in the nucleus, since together they are
+     * less than what is left out; the others, a few hundred of 152,000 as a rule, are taken from a heap until the sum is reached.
      */
     private void takeNucleus(float max) {
         double total = 0;

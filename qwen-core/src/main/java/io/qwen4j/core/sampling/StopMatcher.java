@@ -6,8 +6,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Finds stop strings in a text that comes in pieces, whatever the pieces are: the automaton of Aho and Corasick (1975), linear in the text.
- * What may still become a stop string is held back, and only that. The stop string that is complete first ends the text; of several that end
- * with the same character the longest does. Not thread-safe.
+ * What may still become a stop string is held back, and only that. The stop string that is complete first ends the text; of several that
+ * end with the same character the longest does. Not thread-safe.
  */
 public final class StopMatcher {
     private final List<String> stops;

@@ -58,7 +58,8 @@ final class Access {
     }
 
     private static Undefined missing(Object key, Object value) {
-        return new Undefined("item " + Printer.scalar(key instanceof Seq || key instanceof Dict ? null : key) + " of " + Values.typeName(value));
+        String shown = key == null || Numbers.isNumber(key) ? Printer.scalar(key) : Values.typeName(key);
+        return new Undefined("item " + shown + " of " + Values.typeName(value));
     }
 
     /** Attributes of what only the interpreter makes; their values may be None. */
@@ -96,7 +97,7 @@ final class Access {
             throw new TemplateException("a slice in the chat template has step 0");
         }
         if (!(value instanceof Text) && !(value instanceof Seq seq && seq.indexable())) {
-            return new Undefined("a slice of " + Values.typeName(value));
+            throw new TemplateException("the chat template takes a slice of " + Values.typeName(value));
         }
         int size = (int) Values.length(value);
         int from = start == null ? by > 0 ? 0 : size - 1 : bound(start, size, by);

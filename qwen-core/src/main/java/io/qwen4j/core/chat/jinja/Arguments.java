@@ -19,7 +19,8 @@ record Arguments(String of, List<Object> positional, Map<String, Object> named) 
     /** Refuses arguments that no parameter takes. */
     Arguments check(int required, String... parameters) {
         if (positional.size() > parameters.length) {
-            throw new TemplateException(of + " in the chat template takes at most " + parameters.length + " arguments, found " + positional.size());
+            throw new TemplateException(
+                    of + " in the chat template takes at most " + parameters.length + " arguments, found " + positional.size());
         }
         for (String name : named.keySet()) {
             int index = List.of(parameters).indexOf(name);

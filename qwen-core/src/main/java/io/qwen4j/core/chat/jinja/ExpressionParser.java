@@ -1,6 +1,5 @@
 package io.qwen4j.core.chat.jinja;
 
-import io.qwen4j.TemplateException;
 import java.math.BigInteger;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -9,83 +8,11 @@ import java.util.Map;
 import java.util.Set;
 
 /** Parses expressions with Jinja2's precedence. */
-class ExpressionParser {
+class ExpressionParser extends TokenReader {
     private static final Set<String> COMPARISONS = Set.of("==", "!=", "<", "<=", ">", ">=");
 
-    private final List<Token> tokens;
-    private final JinjaLimits limits;
-    private int at;
-    private int nesting;
-
     ExpressionParser(List<Token> tokens, JinjaLimits limits) {
-        this.tokens = tokens;
-        this.limits = limits;
-    }
-
-    final Token peek() {
-        return tokens.get(at);
-    }
-
-    final Token next() {
-        Token token = tokens.get(at);
-        if (token.kind() != Token.Kind.END) {
-            at++;
-        }
-        return token;
-    }
-
-    final boolean skipOperator(String operator) {
-        boolean found = peek().isOperator(operator);
-        if (found) {
-            at++;
-        }
-        return found;
-    }
-
-    final boolean skipName(String name) {
-        boolean found = peek().isName(name);
-        if (found) {
-            at++;
-        }
-        return found;
-    }
-
-    final void expectOperator(String operator) {
-        if (!skipOperator(operator)) {
-            throw unexpected("'" + operator + "'");
-        }
-    }
-
-    final String expectName() {
-        if (peek().kind() != Token.Kind.NAME) {
-            throw unexpected("a name");
-        }
-        return next().text();
-    }
-
-    final TemplateException unexpected(String expected) {
-        Token token = peek();
-        String found = token.kind() == Token.Kind.END ? "the end of the template" : Printer.quote(shortened(token.text()));
-        return error("expected " + expected + ", found " + found);
-    }
-
-    private static String shortened(String text) {
-        return text.length() > 40 ? text.substring(0, 40) + "..." : text;
-    }
-
-    final TemplateException error(String what) {
-        return new TemplateException("line " + peek().line() + " of the chat template: " + what);
-    }
-
-    /** Counts nesting in the source, so that parsing needs a bounded stack. */
-    final void enter() {
-        if (++nesting > limits.nesting()) {
-            throw error("blocks and expressions are nested deeper than " + limits.nesting() + " levels");
-        }
-    }
-
-    final void leave() {
-        nesting--;
+        super(tokens, limits);
     }
 
     /** Expressions separated by commas make a tuple. */
@@ -103,7 +30,8 @@ class ExpressionParser {
 
     private boolean endsTuple() {
         Token token = peek();
-        return token.kind() == Token.Kind.VARIABLE_END || token.kind() == Token.Kind.BLOCK_END || token.isOperator(")") || token.isName("in");
+        boolean tagEnds = token.kind() == Token.Kind.VARIABLE_END || token.kind() == Token.Kind.BLOCK_END;
+        return tagEnds || token.isOperator(")") || token.isName("in");
     }
 
     final Expr expression() {
@@ -153,8 +81,9 @@ class ExpressionParser {
                 operators.add(next().text());
             } else if (skipName("in")) {
                 operators.add("in");
-            } else if (token.isName("not") && tokens.get(at + 1).isName("in")) {
-                at += 2;
+            } else if (token.isName("not") && peekSecond().isName("in")) {
+                next();
+                next();
                 operators.add("not in");
             } else {
                 return operators.isEmpty() ? first : new Expr.Comparison(first, operators, operands);
@@ -163,7 +92,8 @@ class ExpressionParser {
         }
     }
 
-    private static final List<Set<String>> LEVELS = List.of(Set.of("+", "-"), Set.of("~"), Set.of("*", "/", "//", "%"), Set.of("**"));
+    private static final List<Set<String>> LEVELS =
+            List.of(Set.of("+", "-"), Set.of("~"), Set.of("*", "/", "//", "%"), Set.of("**"));
 
     private Expr binary(int level) {
         if (level == LEVELS.size()) {
@@ -353,7 +283,7 @@ class ExpressionParser {
             } else if (skipOperator("*")) {
                 require(rest == null && namedRest == null);
                 rest = expression();
-            } else if (peek().kind() == Token.Kind.NAME && tokens.get(at + 1).isOperator("=")) {
+            } else if (peek().kind() == Token.Kind.NAME && peekSecond().isOperator("=")) {
                 require(namedRest == null);
                 String name = next().text();
                 next();

@@ -3,6 +3,7 @@ package io.qwen4j.core.chat.jinja;
 import io.qwen4j.TemplateException;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /** The filters after {@code |}: those on strings and single values here, those on sequences in {@link SequenceFilters}. */
@@ -13,6 +14,7 @@ final class Filters {
         Object apply(Evaluation evaluation, Object value, Arguments arguments);
     }
 
+    private static final Pattern WORD = Pattern.compile("\\w++", Pattern.UNICODE_CHARACTER_CLASS);
     private static final Map<String, Body> ALL = all();
 
     private Filters() {}
@@ -39,20 +41,28 @@ final class Filters {
         all.put("replace", Filters::replace);
         all.put("indent", Filters::indent);
         all.put("format", Filters::format);
-        all.put("center", (e, v, a) -> Formatting.pad(e, Printer.str(e, v), a.check(0, "width").integer(0, "width", 80), Text.trusted(" "), "center"));
+        all.put("center", Filters::center);
         all.put("truncate", Filters::truncate);
         all.put("wordcount", (e, v, a) -> words(Printer.str(e, v)));
         all.put("int", Filters::toInteger);
         all.put("float", Filters::toReal);
         all.put("abs", Filters::absolute);
         all.put("round", Filters::round);
-        all.put("attr", (e, v, a) -> v instanceof Dict ? bound(v, a) : Access.attribute(v, a.check(1, "name").text(0, "name", null).chars()));
+        all.put("attr", Filters::attribute);
         return Map.copyOf(all);
     }
 
+    private static Object center(Evaluation evaluation, Object value, Arguments arguments) {
+        int width = arguments.check(0, "width").integer(0, "width", 80);
+        return Formatting.pad(evaluation, Printer.str(evaluation, value), width, Text.trusted(" "), "center");
+    }
+
     /** The filter attr finds methods, but not items. */
-    private static Object bound(Object value, Arguments arguments) {
+    private static Object attribute(Evaluation evaluation, Object value, Arguments arguments) {
         String name = arguments.check(1, "name").text(0, "name", null).chars();
+        if (!(value instanceof Dict)) {
+            return Access.attribute(value, name);
+        }
         Function method = Methods.bind(value, name);
         return method == null ? Access.absent(value, name) : method;
     }
@@ -69,7 +79,8 @@ final class Filters {
 
     private static Object trim(Evaluation evaluation, Object value, Arguments arguments) {
         Object chars = arguments.check(0, "chars").get(0, "chars", null);
-        return Strings.strip(Printer.str(evaluation, value), chars == null ? null : arguments.text(0, "chars", null).chars(), true, true);
+        String set = chars == null ? null : arguments.text(0, "chars", null).chars();
+        return Strings.strip(Printer.str(evaluation, value), set, true, true);
     }
 
     private static Object replace(Evaluation evaluation, Object value, Arguments arguments) {
@@ -92,7 +103,9 @@ final class Filters {
         Object width = arguments.get(0, "width", 4L);
         Text unit = width instanceof Text text ? text : spaces(evaluation, Values.index(width, "indent"));
         boolean blank = arguments.flag(2, "blank", false);
-        Text text = Printer.str(evaluation, value);
+        if (!(Values.defined(value) instanceof Text text)) {
+            throw new TemplateException("indent in the chat template needs a string, found " + Values.typeName(value));
+        }
         TextBuilder out = evaluation.builder();
         if (arguments.flag(1, "first", false)) {
             out.append(unit);
@@ -128,15 +141,17 @@ final class Filters {
 
     private static Object truncate(Evaluation evaluation, Object value, Arguments arguments) {
         arguments.check(0, "length", "killwords", "end", "leeway");
-        Text text = Printer.str(evaluation, value);
         int length = arguments.integer(0, "length", 255);
         Text end = arguments.text(2, "end", Text.trusted("..."));
         int leeway = arguments.get(3, "leeway", null) == null ? 5 : arguments.integer(3, "leeway", 5);
         if (length < end.points() || leeway < 0) {
             throw new TemplateException("truncate in the chat template takes a length of at least that of its end and no negative leeway");
         }
-        if (text.points() <= (long) length + leeway) {
-            return text;
+        if (Values.length(value) <= (long) length + leeway) {
+            return value;
+        }
+        if (!(value instanceof Text text)) {
+            throw new TemplateException("truncate in the chat template needs a string, found " + Values.typeName(value));
         }
         Text kept = (Text) Access.slice(evaluation, text, null, (long) length - end.points(), null);
         int space = arguments.flag(1, "killwords", false) ? -1 : kept.chars().lastIndexOf(' ');
@@ -144,7 +159,7 @@ final class Filters {
     }
 
     private static Object words(Text text) {
-        return text.chars().isEmpty() ? 0L : java.util.regex.Pattern.compile("\\w++", java.util.regex.Pattern.UNICODE_CHARACTER_CLASS).matcher(text.chars()).results().count();
+        return WORD.matcher(text.chars()).results().count();
     }
 
     private static Object toInteger(Evaluation evaluation, Object value, Arguments arguments) {
@@ -204,7 +219,8 @@ final class Filters {
                 double scaled = Numbers.real(value) * scale;
                 yield (method.equals("ceil") ? Math.ceil(scaled) : Math.floor(scaled)) / scale;
             }
-            default -> throw new TemplateException("round in the chat template takes common, ceil or floor, found " + Printer.quote(method));
+            default -> throw new TemplateException(
+                    "round in the chat template takes common, ceil or floor, found " + Printer.quote(method));
         };
     }
 }

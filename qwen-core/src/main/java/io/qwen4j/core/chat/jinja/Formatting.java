@@ -3,20 +3,23 @@ package io.qwen4j.core.chat.jinja;
 import io.qwen4j.TemplateException;
 import java.math.BigDecimal;
 import java.math.RoundingMode;
+import java.util.Collections;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /** The parts of Python's {@code %} and {@code str.format} that templates use. */
 final class Formatting {
-    private static final Pattern PERCENT = Pattern.compile("%(?:\\(([^)]*+)\\))?([-0+ ]*+)([0-9]{0,5}+)(?:\\.([0-9]{1,3}+))?([a-zA-Z%])");
+    private static final Pattern PERCENT =
+            Pattern.compile("%(?:\\(([^)]*+)\\))?([-0+ ]*+)([0-9]{0,5}+)(?:\\.([0-9]{1,3}+))?([a-zA-Z%])");
     private static final Pattern SPEC = Pattern.compile("(?:(.)?([<>^]))?(0?)([0-9]{0,5})(?:\\.([0-9]{1,3}))?([sdfx%]?)", Pattern.DOTALL);
 
     private Formatting() {}
 
     /** {@code format % arguments}. */
     static Text percent(Evaluation evaluation, Text format, Object arguments) {
-        List<Object> values = arguments instanceof Seq seq && seq.kind() == Seq.Kind.TUPLE ? seq.items() : java.util.Arrays.asList(arguments);
+        boolean several = arguments instanceof Seq seq && seq.kind() == Seq.Kind.TUPLE;
+        List<Object> values = several ? ((Seq) arguments).items() : Collections.singletonList(arguments);
         TextBuilder out = evaluation.builder();
         Matcher matcher = PERCENT.matcher(format.chars());
         int from = 0;
@@ -46,9 +49,11 @@ final class Formatting {
             int width = matcher.group(3).isEmpty() ? 0 : Integer.parseInt(matcher.group(3));
             boolean left = matcher.group(2).contains("-");
             boolean zero = matcher.group(2).contains("0") && !left && Numbers.isNumber(value);
-            out.append(zero ? padNumber(evaluation, piece, width) : pad(evaluation, piece, width, Text.trusted(" "), left ? "ljust" : "rjust"));
+            Text blank = Text.trusted(" ");
+            out.append(zero ? padNumber(evaluation, piece, width) : pad(evaluation, piece, width, blank, left ? "ljust" : "rjust"));
         }
-        if (used < values.size() && !(arguments instanceof Dict)) {
+        // Python minds arguments that are left over only where it cannot take them for a mapping, as it does a list.
+        if (used < values.size() && !(arguments instanceof Dict || arguments instanceof Seq seq && seq.kind() != Seq.Kind.TUPLE)) {
             throw new TemplateException("a format string of the chat template uses " + used + " of " + values.size() + " arguments");
         }
         return out.append(format, from, format.length()).build();
@@ -122,7 +127,8 @@ final class Formatting {
                 } else if (arguments.named().containsKey(name)) {
                     value = arguments.named().get(name);
                 } else {
-                    throw new TemplateException("a format string of the chat template has the unknown or unsupported field " + Printer.quote(name));
+                    throw new TemplateException(
+                            "a format string of the chat template has the unknown or unsupported field " + Printer.quote(name));
                 }
                 out.append(formatted(evaluation, value, colon < 0 ? "" : field.substring(colon + 1)));
                 i = end;
@@ -159,7 +165,8 @@ final class Formatting {
         }
         String align = matcher.group(2) == null ? number ? ">" : "<" : matcher.group(2);
         String fill = matcher.group(1) == null ? " " : matcher.group(1);
-        return pad(evaluation, piece, width, Text.trusted(fill), align.equals(">") ? "rjust" : align.equals("<") ? "ljust" : "middle");
+        String how = align.equals(">") ? "rjust" : align.equals("<") ? "ljust" : "middle";
+        return pad(evaluation, piece, width, Text.trusted(fill), how);
     }
 
     private static Text padNumber(Evaluation evaluation, Text number, int width) {
@@ -168,7 +175,8 @@ final class Formatting {
             return number;
         }
         int sign = number.chars().startsWith("-") || number.chars().startsWith("+") ? 1 : 0;
-        return evaluation.builder().append(number, 0, sign).append("0".repeat(missing), false).append(number, sign, number.length()).build();
+        TextBuilder out = evaluation.builder().append(number, 0, sign).append("0".repeat(missing), false);
+        return out.append(number, sign, number.length()).build();
     }
 
     /** Pads to a width: {@code ljust}, {@code rjust}, {@code center} as the method does, {@code middle} as the format {@code ^} does. */

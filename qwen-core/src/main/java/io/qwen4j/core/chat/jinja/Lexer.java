@@ -9,10 +9,14 @@ import java.util.regex.Pattern;
 /** Cuts a template into tokens, with {@code trim_blocks} and {@code lstrip_blocks} on as Hugging Face transformers sets them. */
 final class Lexer {
     // Possessive: these patterns see hostile text and must not go back over it.
-    private static final Pattern FLOAT = Pattern.compile("[0-9]++(?:_[0-9]++)*+(?:\\.[0-9]++(?:_[0-9]++)*+(?:[eE][+-]?[0-9]++)?+|[eE][+-]?[0-9]++)");
-    private static final Pattern INTEGER = Pattern.compile("0[bB](?:_?[01])++|0[oO](?:_?[0-7])++|0[xX](?:_?[0-9a-fA-F])++|[1-9](?:_?[0-9])*+|0(?:_?0)*+");
+    private static final String DIGITS = "[0-9]++(?:_[0-9]++)*+";
+    private static final Pattern FLOAT =
+            Pattern.compile(DIGITS + "(?:\\." + DIGITS + "(?:[eE][+-]?[0-9]++)?+|[eE][+-]?[0-9]++)");
+    private static final Pattern INTEGER = Pattern.compile(
+            "0[bB](?:_?[01])++|0[oO](?:_?[0-7])++|0[xX](?:_?[0-9a-fA-F])++|[1-9](?:_?[0-9])*+|0(?:_?0)*+");
     private static final String[] OPERATORS = {
-        "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".", ":", "|", ",", ";"
+        "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".", ":", "|", ",",
+        ";"
     };
 
     private final String source;
@@ -178,7 +182,9 @@ final class Lexer {
 
     private void name() {
         int end = at;
-        while (end < source.length() && Character.isUnicodeIdentifierPart(source.codePointAt(end)) && !Character.isIdentifierIgnorable(source.charAt(end))) {
+        while (end < source.length()
+                && Character.isUnicodeIdentifierPart(source.codePointAt(end))
+                && !Character.isIdentifierIgnorable(source.codePointAt(end))) {
             end += Character.charCount(source.codePointAt(end));
         }
         add(Token.Kind.NAME, source.substring(at, end));

@@ -1,5 +1,6 @@
 package io.qwen4j.core.chat.jinja;
 
+import io.qwen4j.TemplateException;
 import java.util.List;
 
 /** The variable {@code loop} inside a for block. */
@@ -40,7 +41,7 @@ final class LoopState {
 
     private Object cycle(Evaluation evaluation, Arguments arguments) {
         if (arguments.positional().isEmpty()) {
-            throw new io.qwen4j.TemplateException("loop.cycle in the chat template needs an argument");
+            throw new TemplateException("loop.cycle in the chat template needs an argument");
         }
         return arguments.positional().get(index % arguments.positional().size());
     }

@@ -91,7 +91,8 @@ final class Methods {
         return switch (name) {
             case "strip", "lstrip", "rstrip" -> (e, a) -> {
                 Object chars = a.check(0, "chars").get(0, "chars", null);
-                return Strings.strip(text, chars == null ? null : a.text(0, "chars", null).chars(), !name.equals("rstrip"), !name.equals("lstrip"));
+                String set = chars == null ? null : a.text(0, "chars", null).chars();
+                return Strings.strip(text, set, !name.equals("rstrip"), !name.equals("lstrip"));
             };
             case "split", "rsplit" -> (e, a) -> split(e, text, name, a);
             case "splitlines" -> (e, a) -> Seq.list(Strings.lines(text, a.check(0, "keepends").flag(0, "keepends", false)));
@@ -121,9 +122,12 @@ final class Methods {
             case "isdigit", "isdecimal", "isnumeric" -> (e, a) -> all(text, Character::isDigit);
             case "isalpha" -> (e, a) -> all(text, Character::isLetter);
             case "isalnum" -> (e, a) -> all(text, Character::isLetterOrDigit);
-            case "isupper" -> (e, a) -> isCased(text) && text.chars().equals(Strings.upper(text.chars()));
-            case "islower" -> (e, a) -> isCased(text) && text.chars().equals(Strings.lower(text.chars()));
-            case "center", "ljust", "rjust" -> (e, a) -> Formatting.pad(e, text, a.check(1, "width", "fillchar").integer(0, "width", 0), a.text(1, "fillchar", Text.trusted(" ")), name);
+            case "isupper" -> (e, a) -> isCase(text, false);
+            case "islower" -> (e, a) -> isCase(text, true);
+            case "center", "ljust", "rjust" -> (e, a) -> {
+                int width = a.check(1, "width", "fillchar").integer(0, "width", 0);
+                return Formatting.pad(e, text, width, a.text(1, "fillchar", Text.trusted(" ")), name);
+            };
             case "zfill" -> (e, a) -> zeroFill(e, text, a.check(1, "width").integer(0, "width", 0));
             default -> null;
         };
@@ -157,7 +161,8 @@ final class Methods {
         for (Object candidate : candidates) {
             if (!(candidate instanceof Text affix)) {
                 Values.defined(candidate);
-                throw new TemplateException(name + "() in the chat template takes a string or a tuple of strings, found " + Values.typeName(candidate));
+                throw new TemplateException(
+                        name + "() in the chat template takes a string or a tuple of strings, found " + Values.typeName(candidate));
             }
             if (name.equals("startswith") ? part.chars().startsWith(affix.chars()) : part.chars().endsWith(affix.chars())) {
                 return true;
@@ -206,6 +211,10 @@ final class Methods {
 
     private static boolean all(Text text, IntPredicate holds) {
         return !text.isEmpty() && text.chars().codePoints().allMatch(holds);
+    }
+
+    static boolean isCase(Text text, boolean lower) {
+        return isCased(text) && text.chars().equals(lower ? Strings.lower(text.chars()) : Strings.upper(text.chars()));
     }
 
     private static boolean isCased(Text text) {

@@ -43,7 +43,8 @@ final class Operators {
         if (value instanceof Text text) {
             TextBuilder out = evaluation.builder();
             if ((long) text.length() * Math.max(0, count) > evaluation.limits().characters()) {
-                throw new TemplateException("a string made by the chat template exceeds " + evaluation.limits().characters() + " characters");
+                throw new TemplateException(
+                        "a string made by the chat template exceeds " + evaluation.limits().characters() + " characters");
             }
             for (int i = 0; i < count && !text.isEmpty(); i++) {
                 out.append(text);

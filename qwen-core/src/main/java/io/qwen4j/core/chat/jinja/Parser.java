@@ -10,7 +10,8 @@ final class Parser extends ExpressionParser {
     /** The variable from which the filter of a block reads the block's output; no template can write this name. */
     static final String CAPTURED = " captured";
 
-    private static final Set<String> REFUSED = Set.of("include", "import", "from", "extends", "block", "do", "autoescape", "trans", "debug");
+    private static final Set<String> REFUSED =
+            Set.of("include", "import", "from", "extends", "block", "do", "autoescape", "trans", "debug");
 
     private int loops;
 

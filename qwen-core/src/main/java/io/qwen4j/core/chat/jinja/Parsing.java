@@ -8,8 +8,9 @@ import org.jspecify.annotations.Nullable;
 
 /** Numbers from strings, and rounding, as Python does them. */
 final class Parsing {
+    private static final String DIGITS = "[0-9]++(?:_[0-9]++)*+";
     private static final Pattern REAL =
-            Pattern.compile("[+-]?+(?:[0-9]++(?:_[0-9]++)*+(?:\\.(?:[0-9]++(?:_[0-9]++)*+)?+)?+|\\.[0-9]++(?:_[0-9]++)*+)(?:[eE][+-]?+[0-9]++)?+");
+            Pattern.compile("[+-]?+(?:" + DIGITS + "(?:\\.(?:" + DIGITS + ")?+)?+|\\." + DIGITS + ")(?:[eE][+-]?+[0-9]++)?+");
     private static final Pattern NAMED = Pattern.compile("[+-]?(?:inf|infinity|nan)", Pattern.CASE_INSENSITIVE);
 
     /** Digits that Python's {@code int} reads at most. */
@@ -29,7 +30,8 @@ final class Parsing {
         if (prefix.equals("0x") && base == 16 || prefix.equals("0o") && base == 8 || prefix.equals("0b") && base == 2) {
             digits = digits.substring(digits.startsWith("_", 2) ? 3 : 2);
         }
-        if (radix < 2 || radix > 36 || digits.isEmpty() || digits.length() > MAX_DIGITS || digits.startsWith("_") || digits.endsWith("_") || digits.contains("__")) {
+        boolean misplaced = digits.startsWith("_") || digits.endsWith("_") || digits.contains("__");
+        if (radix < 2 || radix > 36 || digits.isEmpty() || digits.length() > MAX_DIGITS || misplaced) {
             return null;
         }
         digits = digits.replace("_", "");
@@ -62,6 +64,7 @@ final class Parsing {
             return Math.copySign(rounded, real);
         }
         BigInteger whole = Numbers.integer(value);
-        return precision >= 0 ? Numbers.small(whole) : Numbers.small(new BigDecimal(whole).setScale(precision, RoundingMode.HALF_EVEN).toBigInteger());
+        BigDecimal rounded = precision >= 0 ? new BigDecimal(whole) : new BigDecimal(whole).setScale(precision, RoundingMode.HALF_EVEN);
+        return Numbers.small(rounded.toBigInteger());
     }
 }

@@ -46,6 +46,11 @@ final class SequenceFilters {
         return items;
     }
 
+    /** Some filters take everything that is false for empty. */
+    private static List<Object> elementsIfTrue(Evaluation evaluation, Object value) {
+        return Values.truth(value) ? elements(evaluation, value) : List.of();
+    }
+
     private static Object first(Evaluation evaluation, Object value, Arguments arguments) {
         Undefined none = new Undefined("the first element of an empty sequence");
         if (value instanceof Generated generated) {
@@ -192,7 +197,7 @@ final class SequenceFilters {
     }
 
     private static Object map(Evaluation evaluation, Object value, Arguments arguments) {
-        List<Object> items = elements(evaluation, value);
+        List<Object> items = elementsIfTrue(evaluation, value);
         List<Object> mapped = new ArrayList<>(items.size());
         if (arguments.positional().isEmpty() && arguments.named().containsKey("attribute")) {
             for (String name : arguments.named().keySet()) {
@@ -240,7 +245,7 @@ final class SequenceFilters {
         }
         Arguments rest = new Arguments(name, given.subList(next, given.size()), arguments.named());
         List<Object> kept = new ArrayList<>();
-        for (Object item : elements(evaluation, value)) {
+        for (Object item : elementsIfTrue(evaluation, value)) {
             if (test.holds(key.apply(item), rest) == keep) {
                 kept.add(item);
             }
@@ -268,7 +273,8 @@ final class SequenceFilters {
         if (!by.equals("key") && !by.equals("value")) {
             throw new TemplateException("dictsort in the chat template sorts by key or value, found " + Printer.quote(by));
         }
-        UnaryOperator<Object> key = caseKey(evaluation, getter(by.equals("key") ? 0L : 1L, null), arguments.flag(0, "case_sensitive", false));
+        boolean sensitive = arguments.flag(0, "case_sensitive", false);
+        UnaryOperator<Object> key = caseKey(evaluation, getter(by.equals("key") ? 0L : 1L, null), sensitive);
         Comparator<Object> order = (a, b) -> Values.compare(key.apply(a), key.apply(b), "<");
         return Seq.list(sorted(evaluation, dict.items(), order, arguments.flag(2, "reverse", false)));
     }

@@ -1,5 +1,6 @@
 package io.qwen4j.core.chat.jinja;
 
+import io.qwen4j.TemplateException;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -135,7 +136,7 @@ sealed interface Statement {
         public Flow run(Evaluation evaluation, Scope scope) {
             Object target = evaluation.evaluate(call.function(), scope);
             if (!(target instanceof Macro macro)) {
-                throw new io.qwen4j.TemplateException("a call block of the chat template calls " + Values.typeName(target) + ", not a macro");
+                throw new TemplateException("a call block of the chat template calls " + Values.typeName(target) + ", not a macro");
             }
             Arguments arguments = call.arguments().evaluate(evaluation, scope, "the macro");
             evaluation.put(macro.call(evaluation, arguments, new Macro(body, scope)));

@@ -25,9 +25,9 @@ final class Tests {
             Map.entry("false", (v, a) -> Boolean.FALSE.equals(v)),
             Map.entry("mapping", (v, a) -> v instanceof Dict),
             // Whatever has a length and items, which Python's Undefined pretends to have.
-            Map.entry("sequence", (v, a) -> v instanceof Text || v instanceof Dict || v instanceof Undefined || v instanceof Seq seq && seq.indexable()),
+            Map.entry("sequence", (v, a) -> isSequence(v)),
             Map.entry("iterable", (v, a) -> Values.isIterable(v)),
-            Map.entry("callable", (v, a) -> v instanceof Function),
+            Map.entry("callable", (v, a) -> v instanceof Function || v instanceof Undefined),
             Map.entry("escaped", (v, a) -> false),
             Map.entry("odd", (v, a) -> remainder(v, 2L) == 1),
             Map.entry("even", (v, a) -> remainder(v, 2L) == 0),
@@ -60,6 +60,10 @@ final class Tests {
         return ALL.get(name);
     }
 
+    private static boolean isSequence(Object value) {
+        return value instanceof Text || value instanceof Dict || value instanceof Undefined || value instanceof Seq seq && seq.indexable();
+    }
+
     private static Body compare(String operator) {
         return (value, arguments) -> Operators.compare(operator, value, other(arguments));
     }
@@ -79,8 +83,9 @@ final class Tests {
     }
 
     private static boolean isCase(Object value, boolean lower) {
-        Object decided = Values.defined(value) instanceof Text text ? Methods.bind(text, lower ? "islower" : "isupper").call(null, Arguments.of("")) : false;
-        return Boolean.TRUE.equals(decided);
+        boolean scalar = value == null || Numbers.isNumber(value);
+        Text text = value instanceof Text own ? own : scalar ? Text.trusted(Printer.scalar(value)) : Text.EMPTY;
+        return Methods.isCase(text, lower);
     }
 
     /** Identity: of scalars that are the same object in Python, their value. */

@@ -44,8 +44,8 @@ final class Values {
 
     private static boolean equal(Object a, Object b, int depth, int[] left) {
         if (depth > MAX_NESTING || --left[0] < 0) {
-            throw new TemplateException(
-                    "the chat template compares values nested deeper than " + MAX_NESTING + " or of more than " + MAX_COMPARED + " elements");
+            throw new TemplateException("the chat template compares values nested deeper than " + MAX_NESTING + " or of more than "
+                    + MAX_COMPARED + " elements");
         }
         if (a == b) {
             return !(a instanceof Double number && number.isNaN());
@@ -106,9 +106,7 @@ final class Values {
             }
             return Integer.compare(x.items().size(), y.items().size());
         }
-        defined(a);
-        defined(b);
-        throw new TemplateException("'" + operator + "' in the chat template is not supported between " + typeName(a) + " and " + typeName(b));
+        throw unsupported(operator, a, b);
     }
 
     /** UTF-16 order differs from that of code points once surrogates meet U+E000 to U+FFFF. */
@@ -172,7 +170,11 @@ final class Values {
     }
 
     static boolean isIterable(Object value) {
-        return value instanceof Seq || value instanceof Dict || value instanceof Generated || value instanceof Text || value instanceof Undefined;
+        return value instanceof Seq
+                || value instanceof Dict
+                || value instanceof Generated
+                || value instanceof Text
+                || value instanceof Undefined;
     }
 
     static long length(Object value) {
