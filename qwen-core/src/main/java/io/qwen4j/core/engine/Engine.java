@@ -109,6 +109,16 @@ final class Engine {
      */
     Generation generate(Request request) {
         takePlace();
+        try {
+            return start(request);
+        } catch (Throwable t) {
+            taken.decrementAndGet();
+            throw t;
+        }
+    }
+
+    /** Starts a request that has a place. If that fails, the place is still taken. */
+    private Generation start(Request request) {
         // A prompt that fills the context is answered with one token: the last token chosen needs no room.
         long room = Math.max(1, maxLength - request.prompt.length);
         int answer = (int) (request.maxTokens == 0 ? room : Math.min(room, request.maxTokens));
@@ -125,7 +135,6 @@ final class Engine {
         sequence.counted.set(true);
         handle.sequence = sequence;
         if (!loop.submit(sequence)) {
-            release(sequence);
             throw new ModelClosedException();
         }
         return generation;

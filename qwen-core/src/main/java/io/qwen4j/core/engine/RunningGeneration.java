@@ -70,7 +70,11 @@ final class RunningGeneration implements Generation {
             lock.unlock();
         }
         // First the events, so that an answer that was awaited is done.
-        events.end(failure);
+        try {
+            events.end(failure);
+        } catch (Throwable t) {
+            settle(null, new GenerationException("the end of the answer could not be told to its reader: " + t, t));
+        }
         settleIfDue();
     }
 
@@ -116,8 +120,14 @@ final class RunningGeneration implements Generation {
             lock.unlock();
         }
         if (!toComplete.isEmpty()) {
-            // What users hang on a future runs where it is completed, so not on the delivery thread.
-            executor.execute(() -> toComplete.forEach(f -> complete(f, whole, failure)));
+            Runnable complete = () -> toComplete.forEach(f -> complete(f, whole, failure));
+            try {
+                // What users hang on a future runs where it is completed, so not on the delivery thread.
+                executor.execute(complete);
+            } catch (Throwable t) {
+                // No thread is left to start: better here than never.
+                complete.run();
+            }
         }
     }
 

@@ -237,6 +237,25 @@ class EngineTest {
     }
 
     @Test
+    void withoutAThreadForItsReaderAnAnswerFailsAndDoesNotHang() {
+        EventBuffer events = new EventBuffer(() -> {});
+        List<Runnable> begun = new ArrayList<>();
+        RunningGeneration g = new RunningGeneration(events, task -> {
+            if (!begun.isEmpty()) {
+                throw new OutOfMemoryError("unable to create native thread");
+            }
+            begun.add(task);
+        }, () -> {}, this);
+        g.onEvent(event -> {});
+        begun.get(0).run();
+        var whole = g.result();
+        g.ended(new GenerationResult("", List.of(), List.of(), List.of(), FinishReason.STOP, null, new Usage(1, 0),
+                new io.qwen4j.Timings(java.time.Duration.ZERO, java.time.Duration.ZERO, java.time.Duration.ZERO)), null);
+        assertInstanceOf(OutOfMemoryError.class, assertThrows(GenerationException.class, g::await).getCause());
+        assertTrue(whole.isCompletedExceptionally());
+    }
+
+    @Test
     void anAnswerThatNobodyReadsPausesWithoutHoldingUpOthers() {
         try (Fixture f = new Fixture(FakeModel.HASH, 200, new Engine.Limits(6000, 32, 1, 10))) {
             Generation unread = f.submit(prompt(1, 5), 3000);
