@@ -13,6 +13,7 @@ import io.qwen4j.core.testing.GgufBytes;
 import io.qwen4j.core.testing.SafetensorsBuilder;
 import io.qwen4j.core.testing.TinyCheckpoints;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -115,20 +116,50 @@ class FormatFuzzTest {
     @Test
     void everyTruncationOfHeaders() throws IOException {
         Path file = temp.resolve("m.gguf");
-        byte[] good = gguf(file);
-        for (int length = 0; length < headerLength(); length++) {
-            Files.write(file, Arrays.copyOf(good, length));
-            assertThrows(ModelFileException.class, () -> CheckpointReader.open(file, ModelLimits.DEFAULT));
-        }
+        gguf(file);
+        cut(file, file, headerLength());
         Path model = TinyCheckpoints.directory(temp.resolve("m"), SMALL, WeightType.BF16, 1);
-        Path tensors = model.resolve("model.safetensors");
-        byte[] whole = Files.readAllBytes(tensors);
-        int header = 8 + (int) ByteBuffer.wrap(whole).order(ByteOrder.LITTLE_ENDIAN).getLong();
-        for (int length = 0; length < header; length++) {
-            Files.write(tensors, Arrays.copyOf(whole, length));
-            assertThrows(ModelFileException.class, () -> CheckpointReader.open(model, ModelLimits.DEFAULT));
-        }
+        cut(model, model.resolve("model.safetensors"), safetensorsHeaderLength());
         assertEquals(List.of(), Refusals.openBelow(temp));
+    }
+
+    private static void cut(Path model, Path file, int header) throws IOException {
+        try (var out = new RandomAccessFile(file.toFile(), "rw")) {
+            for (int length = header - 1; length >= 0; length--) {
+                out.setLength(length);
+                assertThrows(ModelFileException.class, () -> CheckpointReader.open(model, ModelLimits.DEFAULT));
+            }
+        }
+    }
+
+    private static int safetensorsHeaderLength() {
+        return 8 + TinyCheckpoints.safetensors(SMALL, WeightType.BF16, 1).header().length();
+    }
+
+    @Test
+    void bitsOfEveryHeaderByte() throws IOException {
+        Path file = temp.resolve("m.gguf");
+        gguf(file);
+        flip(file, file, headerLength());
+        Path model = TinyCheckpoints.directory(temp.resolve("m"), SMALL, WeightType.BF16, 1);
+        flip(model, model.resolve("model.safetensors"), safetensorsHeaderLength());
+        assertEquals(List.of(), Refusals.openBelow(temp));
+    }
+
+    private void flip(Path model, Path file, int header) throws IOException {
+        byte[] good = Files.readAllBytes(file);
+        try (var out = new RandomAccessFile(file.toFile(), "rw")) {
+            for (int i = 0; i < header; i++) {
+                for (int bit : new int[] {0, 5, 7}) { // the least, the case of letters, the sign
+                    out.seek(i);
+                    out.write(good[i] ^ 1 << bit);
+                    check(model, new byte[] {(byte) i, (byte) bit});
+                }
+                out.seek(i);
+                out.write(good[i]);
+            }
+        }
+        CheckpointReader.open(model, ModelLimits.DEFAULT).close();
     }
 
     private static GgufBytes builder() {
