@@ -42,16 +42,24 @@ final class CandidateHeap {
     /** Makes this hold the k first ids below n, first ones first; keys of negative infinity are left out. O(n log k), O(n) in practice. */
     void takeFirst(int k, float[] keys, int n) {
         size = 0;
+        if (k == 0) {
+            return;
+        }
+        // Ids come in rising order: once k are there, only a greater key gets in, and that of most is not.
+        float least = Float.NEGATIVE_INFINITY;
         for (int id = 0; id < n; id++) {
-            if (keys[id] == Float.NEGATIVE_INFINITY) {
+            if (!(keys[id] > least)) {
                 continue;
             }
             if (size < k) {
                 ids[size] = id;
                 siftUpLast(keys, size++);
-            } else if (before(keys, id, ids[0])) {
+            } else {
                 ids[0] = id;
                 siftDownLast(keys, 0, size);
+            }
+            if (size == k) {
+                least = keys[ids[0]];
             }
         }
         // The root is the last in order; moving it behind the shrinking heap leaves the first ones in front.

@@ -76,7 +76,7 @@ public final class LogProbabilities {
         }
         double sum = 0;
         for (int id = 0; id < rows; id++) {
-            sum += Math.exp((double) logits[id] - max);
+            sum += Exponential.of((double) logits[id] - max);
         }
         logSum = Math.log(sum);
     }

@@ -122,7 +122,7 @@ public final class Sampler {
 
     /** Differences are divided, not logits: so the smallest temperature gives weights of 0 and 1 and nothing infinite. */
     private double weight(int id, float max) {
-        return Math.exp(((double) logits[id] - max) / temperature);
+        return Exponential.of(((double) logits[id] - max) / temperature);
     }
 
     private int draw(float max) {
