@@ -14,7 +14,8 @@ import org.jspecify.annotations.Nullable;
  * @param cacheTokens tokens that the KV cache holds for all requests together, or 0 for one full context
  * @param kvCache storage of keys and values
  * @param quantization type to which weight matrices are converted while loading; null keeps the types of the file. Norms and biases stay F32;
- *     a row that is no whole number of blocks gets the fallback type of the GGUF convention (Q4_K becomes Q5_0, and so on)
+ *     a row that is no whole number of blocks gets the fallback type of the GGUF convention (Q4_K becomes Q5_0, and so on), and the
+ *     output layer keeps at least Q6_K; see {@link ModelFiles#quantize}
  * @param prefillSlice most prompt tokens computed in one step, 1 to 4096; cancellation waits for at most one slice
  * @param maxConcurrent most requests computed at a time, 1 to 256; further ones wait in the queue
  * @param queueLimit most requests that wait; one more is refused with {@link QueueFullException}

@@ -20,14 +20,16 @@ public final class ModelFiles {
 
     /**
      * Writes a model as one GGUF file whose weight matrices have the given type. Norms and biases are F32; a row that is no whole number of
-     * blocks gets the fallback type of the GGUF convention (Q2_K, Q3_K and IQ4_XS become IQ4_NL, Q4_K Q5_0, Q5_K Q5_1, Q6_K Q8_0, else F16).
-     * The file appears under its name only when it is complete.
+     * blocks gets the fallback type of the GGUF convention (Q2_K, Q3_K and IQ4_XS become IQ4_NL, Q4_K Q5_0, Q5_K Q5_1, Q6_K Q8_0, else
+     * F16). The output layer, or the embedding that serves as it, gets Q6_K where the type has fewer bits, because every token's choice
+     * hangs on it. The file appears under its name only when it is complete.
      *
      * @param model a Hugging Face directory or a GGUF file
      * @param type the type of the matrices
      * @param output the file to write; an existing one is replaced
      * @param progress hears of the progress
      * @throws ModelFileException if the model's files are not what they should be, or writing fails
+     * @throws IllegalArgumentException if the output is a directory or a file of the model itself
      */
     public static void quantize(Path model, WeightType type, Path output, ProgressListener progress) {
         QwenProvider.instance().quantize(model, type, output, progress);

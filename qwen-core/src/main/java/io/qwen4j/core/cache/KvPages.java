@@ -3,15 +3,16 @@ package io.qwen4j.core.cache;
 import java.util.BitSet;
 
 /**
- * The pool of page numbers of a KV cache. Taking and giving back are O(1). The page given back last is taken first, and a fresh pool starts at
- * page 0, so that no more pages are ever touched than were held at a time: a page's memory is committed when it is first written.
+ * The pool of page numbers of a KV cache. Taking and giving back are O(1). The page given back last is taken first, and a fresh pool
+ * starts at page 0, so that no more pages are ever touched than were held at a time: a page's memory is committed when it is first written.
  *
  * <p>Not thread-safe: the engine thread owns it.
  */
 public final class KvPages {
     /**
-     * Tokens in a page. With 32 a sequence wastes 16 tokens on average (192 KiB of a 0.5B model, half precision), a table of 32,768 tokens has
-     * 1024 entries, and a head's keys in a page are 4 KiB (head size 64) or 8 KiB (128) in one piece, enough for full memory bandwidth.
+     * Tokens in a page. With 32 a sequence wastes 16 tokens on average (192 KiB of a 0.5B model, half precision), a table of 32,768
+     * tokens has 1024 entries, and a head's keys in a page are 4 KiB (head size 64) or 8 KiB (128) in one piece, enough for full memory
+     * bandwidth.
      */
     public static final int PAGE_TOKENS = 32;
 

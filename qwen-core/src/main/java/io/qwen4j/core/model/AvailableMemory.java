@@ -6,8 +6,8 @@ import java.nio.file.Path;
 import java.util.List;
 
 /**
- * Memory that this process can still take: what Linux calls available, and what the control groups of the process leave, page cache counted as
- * free because the kernel drops it on demand. Elsewhere unknown.
+ * Memory that this process can still take: what Linux calls available, and what the control groups of the process leave, page cache
+ * counted as free because the kernel drops it on demand. Elsewhere unknown.
  */
 final class AvailableMemory {
     private final Path root;
@@ -38,7 +38,9 @@ final class AvailableMemory {
         return bytes;
     }
 
-    /** The least that a group and those above it leave. Inside a container the mount may start at the group itself, which then is the mount. */
+    /**
+     * The least that a group and those above it leave. Inside a container the mount may start at the group itself, which then is the mount.
+     */
     private static long ofGroups(Path mount, String group, String limitFile, String usageFile, String inactive, String active) {
         long bytes = Long.MAX_VALUE;
         Path directory = mount.resolve(group.startsWith("/") ? group.substring(1) : group).normalize();

@@ -3,8 +3,8 @@ package io.qwen4j.core.model;
 import java.util.concurrent.ConcurrentLinkedQueue;
 
 /**
- * Working memory of the conversions of one load. It is passed on from piece to piece: as garbage it would add up to several times the model, and
- * the heap would grow by hundreds of megabytes before anyone collected it.
+ * Working memory of the conversions of one load. It is passed on from piece to piece: as garbage it would add up to several times the
+ * model, and the heap would grow by hundreds of megabytes before anyone collected it.
  */
 final class ConversionBuffers {
     private final ConcurrentLinkedQueue<Buffers> idle = new ConcurrentLinkedQueue<>();

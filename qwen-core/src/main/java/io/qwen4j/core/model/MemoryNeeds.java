@@ -32,7 +32,10 @@ public record MemoryNeeds(long weightBytes, long activationBytes, long cacheByte
         return Math.addExact(Math.addExact(weightBytes, activationBytes), Math.addExact(cacheBytes, WORK_BYTES));
     }
 
-    /** Memory that the backend can take: the least of the machine's, the container's and the backend's own; {@link Long#MAX_VALUE} if unknown. */
+    /**
+     * Memory that the backend can take: the least of the machine's, the container's and the backend's own; {@link Long#MAX_VALUE} if
+     * unknown.
+     */
     public static long availableBytes(Ops ops) {
         return Math.min(AvailableMemory.ofSystem().bytes(), ops.availableBytes());
     }
@@ -42,7 +45,8 @@ public record MemoryNeeds(long weightBytes, long activationBytes, long cacheByte
         if (totalBytes() > availableBytes) {
             throw new InsufficientMemoryException("the model does not fit: weights " + mib(weightBytes) + ", activations "
                     + mib(activationBytes) + ", KV cache " + mib(cacheBytes)
-                    + "; load it with a shorter context, a smaller cache or quantized weights, or on the Java backend with a larger heap (-Xmx)", totalBytes(), availableBytes);
+                    + "; load it with a shorter context, a smaller cache or quantized weights, or on the Java backend with a larger heap (-Xmx)",
+                    totalBytes(), availableBytes);
         }
     }
 

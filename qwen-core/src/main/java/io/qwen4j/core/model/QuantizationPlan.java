@@ -6,9 +6,9 @@ import io.qwen4j.core.ops.TensorSource;
 /**
  * Which type each matrix gets when a model is quantized: the wanted one, with two exceptions that llama.cpp's quantizer makes, too.
  *
- * <p>The matrix of the output layer (the embedding where the head is tied) gets Q6_K if the wanted type has fewer bits: every token's choice hangs
- * on it. Perplexity of tiny-qwen on conversations, where BF16 has 1.2498: 1.2651 with all of it in Q2_K, 1.2513 with a Q6_K head;
- * 1.2509 with all of it in Q4_K, 1.2501 with a Q6_K head.
+ * <p>The matrix of the output layer (the embedding where the head is tied) gets Q6_K if the wanted type has fewer bits: every token's
+ * choice hangs on it. Perplexity of tiny-qwen on conversations, where BF16 has 1.2498: 1.2651 with all of it in Q2_K, 1.2513 with a Q6_K
+ * head; 1.2509 with all of it in Q4_K, 1.2501 with a Q6_K head.
  *
  * <p>A row that is no whole number of blocks gets another type; see {@link #fitting}.
  */
@@ -28,8 +28,8 @@ final class QuantizationPlan {
     }
 
     /**
-     * The wanted type, or where a row is no whole number of its blocks the one that takes its place by the GGUF convention: a 32-block type of
-     * about the same size, and F16 where a row is not even a multiple of 32.
+     * The wanted type, or where a row is no whole number of its blocks the one that takes its place by the GGUF convention: a 32-block
+     * type of about the same size, and F16 where a row is not even a multiple of 32.
      */
     static WeightType fitting(WeightType wanted, long columns) {
         if (columns % wanted.blockSize() == 0) {

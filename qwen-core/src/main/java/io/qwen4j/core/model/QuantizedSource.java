@@ -9,8 +9,8 @@ import java.nio.ByteBuffer;
 import java.util.stream.IntStream;
 
 /**
- * A tensor whose rows are converted to another type while they are read. Rows of one read are converted on all processors; a row that two reads
- * share is converted twice, so reads should be large. To a wider type the conversion is exact.
+ * A tensor whose rows are converted to another type while they are read. Rows of one read are converted on all processors; a row that two
+ * reads share is converted twice, so reads should be large. To a wider type the conversion is exact.
  */
 final class QuantizedSource implements TensorSource {
     // Values of a piece of work: small enough to share a read among processors, large enough to hide the cost of handing it out.
@@ -71,7 +71,7 @@ final class QuantizedSource implements TensorSource {
             long row = firstRow + (long) piece * pieceRows;
             int count = (int) Math.min(pieceRows, firstRow + rows - row);
             ConversionBuffers.Buffers memory = buffers.take(
-                    Math.multiplyExact(count, Math.toIntExact(source.type().rowBytes(columns))), Math.toIntExact(count * rowBytes), columns);
+                    Math.toIntExact(count * source.type().rowBytes(columns)), Math.toIntExact(count * rowBytes), columns);
             try {
                 convert(row, count, memory);
                 long begin = row * rowBytes;

@@ -7,7 +7,8 @@ import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.Ops;
 
 /**
- * The forward pass of Qwen2.5 over a ragged batch. Owns its activations, not the weights, the backend or the cache. Allocates nothing per step.
+ * The forward pass of Qwen2.5 over a ragged batch. Owns its activations, not the weights, the backend or the cache. Allocates nothing per
+ * step.
  *
  * <p>Not thread-safe: the engine thread owns it.
  */
@@ -84,7 +85,8 @@ public final class QwenDecoder implements AutoCloseable {
     }
 
     /**
-     * The logits of some of the hidden states that {@link #hidden} returned last: for scoring, where more rows are wanted than there is memory for.
+     * The logits of some of the hidden states that {@link #hidden} returned last: for scoring, where more rows are wanted than there is
+     * memory for.
      *
      * @param first first output row
      * @param count rows, at most {@code maxOutputs}
@@ -92,7 +94,8 @@ public final class QwenDecoder implements AutoCloseable {
      */
     public Activation logits(int first, int count) {
         if (first < 0 || count < 1 || count > maxOutputs || first > maxTokens - count) {
-            throw new IllegalArgumentException("logits of rows " + first + " to " + (first + count) + ", at most " + maxOutputs + " of " + maxTokens);
+            throw new IllegalArgumentException(
+                    "logits of rows " + first + " to " + (first + count) + ", at most " + maxOutputs + " of " + maxTokens);
         }
         int d = config.hiddenSize();
         Activation window = buffers.window;

@@ -39,7 +39,8 @@ public final class QwenWeights implements AutoCloseable {
     }
 
     /**
-     * Reads all weights into a backend. If that fails, whatever was taken is freed. The memory is to be checked before, with {@link MemoryNeeds}.
+     * Reads all weights into a backend. If that fails, whatever was taken is freed. The memory is to be checked before, with
+     * {@link MemoryNeeds}.
      *
      * @param quantization type to which matrices are converted, or null to keep the file's
      * @param checkValues whether to search for NaN and infinity first

@@ -7,8 +7,8 @@ import io.qwen4j.core.ops.Batch;
 import java.nio.FloatBuffer;
 
 /**
- * Rotary position embedding: angles and their cosines and sines in f64, rounded to f32 once. In f32 the angle itself would be off by up to 0.03
- * at position 10^6.
+ * Rotary position embedding: angles and their cosines and sines in f64, rounded to f32 once. In f32 the angle itself would be off by up
+ * to 0.03 at position 10^6.
  */
 public final class Rotary {
     private final double[] frequencies;

@@ -11,8 +11,8 @@ public interface Activation extends AutoCloseable {
     int columns();
 
     /**
-     * The values as the host sees them; the same buffer object at every call, of {@code rows * columns} values in native order. Use absolute
-     * gets and puts. On a CPU backend this is the memory that the operations use.
+     * The values as the host sees them; the same buffer object at every call, of {@code rows * columns} values in native order. Use
+     * absolute gets and puts. On a CPU backend this is the memory that the operations use.
      */
     FloatBuffer buffer();
 

@@ -3,11 +3,11 @@ package io.qwen4j.core.ops;
 import java.nio.IntBuffer;
 
 /**
- * What one step computes: a ragged batch of token slices of several sequences. Filled by the engine, read by every backend from one array of
- * integers, so that nothing is allocated per step.
+ * What one step computes: a ragged batch of token slices of several sequences. Filled by the engine, read by every backend from one array
+ * of integers, so that nothing is allocated per step.
  *
- * <p>Layout of the array, in integers ({@code batch.h} of the native code mirrors it): a header of {@value #HEADER}, then the sections whose
- * places the header tells.
+ * <p>Layout of the array, in integers ({@code batch.h} of the native code mirrors it): a header of {@value #HEADER}, then the sections
+ * whose places the header tells.
  *
  * <pre>
  * [0] T tokens    [1] B sequences    [2] R output rows    [3] P page-table stride

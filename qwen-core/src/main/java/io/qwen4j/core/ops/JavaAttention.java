@@ -1,6 +1,9 @@
 package io.qwen4j.core.ops;
 
-/** Attention over pages. A piece is one token and one kv head: its keys and values are loaded once for the H / K query heads that share them. */
+/**
+ * Attention over pages. A piece is one token and one kv head: its keys and values are loaded once for the H / K query heads that share
+ * them.
+ */
 final class JavaAttention implements Workers.Task {
     private final Workers workers;
     private final Scratch[] scratch;

@@ -3,8 +3,8 @@ package io.qwen4j.core.ops;
 import org.jspecify.annotations.Nullable;
 
 /**
- * {@code y = x wᵀ + bias} or {@code y += x wᵀ}. A piece is four rows of w: they are decoded once and applied to all rows of x. Sums run in double
- * from the first column to the last whatever the batch, so that a token's result does not depend on its neighbours.
+ * {@code y = x wᵀ + bias} or {@code y += x wᵀ}. A piece is four rows of w: they are decoded once and applied to all rows of x. Sums run
+ * in double from the first column to the last whatever the batch, so that a token's result does not depend on its neighbours.
  */
 final class JavaLinear implements Workers.Task {
     private static final int PIECE_ROWS = 4;

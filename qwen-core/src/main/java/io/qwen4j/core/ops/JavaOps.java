@@ -5,8 +5,8 @@ import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The plain Java backend: the definition of the operations and the oracle of every kernel test. Sums and elementary functions run in double and
- * are rounded to f32 once; weights are decoded from their blocks each time they are used.
+ * The plain Java backend: the definition of the operations and the oracle of every kernel test. Sums and elementary functions run in
+ * double and are rounded to f32 once; weights are decoded from their blocks each time they are used.
  */
 public final class JavaOps implements Ops {
     private final Workers workers;

@@ -10,17 +10,18 @@ import org.jspecify.annotations.Nullable;
  * output rows. Activations are f32; sums are accumulated in f32 or better. An operation reads the first {@code rows} rows of its inputs and
  * writes the same rows of its output; rows beyond are left alone.
  *
- * <p>Operations are called by one thread at a time (the engine thread), allocate no Java memory and return when their result is there. Weights
- * may be uploaded by another thread before that. Wrong shapes throw {@link IllegalArgumentException}; memory that cannot be had throws {@link
- * io.qwen4j.InsufficientMemoryException}. After {@link #close()} everything made by this backend is freed or freeable; no operation may run.
+ * <p>Operations are called by one thread at a time (the engine thread), allocate no Java memory and return when their result is there.
+ * Weights may be uploaded by another thread before that. Wrong shapes throw {@link IllegalArgumentException}; memory that cannot be had
+ * throws {@link io.qwen4j.InsufficientMemoryException}. After {@link #close()} everything made by this backend is freed or freeable; no
+ * operation may run.
  */
 public interface Ops extends AutoCloseable {
     /** This backend in words for people, such as {@code cpu avx512vnni, 2 threads}. */
     String description();
 
     /**
-     * Memory that this backend can still take by a limit of its own, in bytes: the heap's for the Java backend. The limits of the machine and of
-     * its container are looked at elsewhere.
+     * Memory that this backend can still take by a limit of its own, in bytes: the heap's for the Java backend. The limits of the machine
+     * and of its container are looked at elsewhere.
      */
     default long availableBytes() {
         return Long.MAX_VALUE;
@@ -68,8 +69,8 @@ public interface Ops extends AutoCloseable {
     /**
      * Rotates the query and key heads of {@code qkv} in place and writes keys and values to the cache at each token's slot.
      *
-     * <p>{@code rotation} (T, E) holds for each token the cosines of E/2 angles, then their sines. Element i and element i + E/2 of a head are a
-     * pair: {@code (a, b) -> (a cos - b sin, b cos + a sin)}.
+     * <p>{@code rotation} (T, E) holds for each token the cosines of E/2 angles, then their sines. Element i and element i + E/2 of a
+     * head are a pair: {@code (a, b) -> (a cos - b sin, b cos + a sin)}.
      *
      * @param qkv (T, (H + 2K) E)
      * @param rotation (T, E)
@@ -77,8 +78,8 @@ public interface Ops extends AutoCloseable {
     void rotateAndStore(Activation qkv, Activation rotation, Batch batch, AttentionShape shape, KvCache cache, int layer);
 
     /**
-     * Causal attention of each token over its own sequence: the S cached tokens and those of the slice up to itself, all of which are in the
-     * cache. {@code out[t,h] = Σ_s softmax_s(scale · q[t,h] · k[s,h/(H/K)]) v[s,h/(H/K)]}, softmax in f32.
+     * Causal attention of each token over its own sequence: the S cached tokens and those of the slice up to itself, all of which are in
+     * the cache. {@code out[t,h] = Σ_s softmax_s(scale · q[t,h] · k[s,h/(H/K)]) v[s,h/(H/K)]}, softmax in f32.
      *
      * @param qkv (T, (H + 2K) E), queries rotated
      * @param out (T, H E)

@@ -53,8 +53,8 @@ final class Iq4NlCodec extends BlockwiseCodec {
     }
 
     /**
-     * The best scale of 32 values, of either sign; the importance of a value is its square. The extreme value is put at 15 places around each end
-     * of the steps.
+     * The best scale of 32 values, of either sign; the importance of a value is its square. The extreme value is put at 15 places around
+     * each end of the steps.
      */
     static float scale(float[] x, int at) {
         float extreme = ScaleSearch.extreme(x, at, 32);

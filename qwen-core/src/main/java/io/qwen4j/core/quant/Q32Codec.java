@@ -5,8 +5,8 @@ import io.qwen4j.WeightType;
 /**
  * Q4_0, Q4_1, Q5_0 and Q5_1: {@code x = d (q - middle)} or {@code x = d q + m} for 32 values.
  *
- * <p>Layout: half d; half m (in _1 types); 32 fifth bits (in Q5 types); 16 bytes of nibbles, value e < 16 in the low nibble of byte e, value
- * e >= 16 in the high nibble of byte e - 16.
+ * <p>Layout: half d; half m (in _1 types); 32 fifth bits (in Q5 types); 16 bytes of nibbles, value e < 16 in the low nibble of byte e,
+ * value e >= 16 in the high nibble of byte e - 16.
  */
 final class Q32Codec extends BlockwiseCodec {
     private final int bits;

@@ -6,8 +6,8 @@ import java.util.Arrays;
 /**
  * {@code x = d (s - 32) (q - 4)}: 16 groups of 16 values of 3 bits, with 6-bit scales s.
  *
- * <p>Layout: 32 bytes with the upper bit of the levels; 64 bytes with their lower two bits as in Q2_K; 12 bytes of scales, the lower four bits of
- * scale g in a nibble of byte g % 8, the upper two in byte 8 + g % 4; half d.
+ * <p>Layout: 32 bytes with the upper bit of the levels; 64 bytes with their lower two bits as in Q2_K; 12 bytes of scales, the lower four
+ * bits of scale g in a nibble of byte g % 8, the upper two in byte 8 + g % 4; half d.
  */
 final class Q3KCodec extends BlockwiseCodec {
     private static final int LEVELS_AT = 32;

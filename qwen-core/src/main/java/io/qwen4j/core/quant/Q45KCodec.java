@@ -6,8 +6,8 @@ import java.util.Arrays;
 /**
  * Q4_K and Q5_K: {@code x = d s q - dmin m}: 8 groups of 32 values of 4 or 5 bits, with 6-bit scales s and minimums m.
  *
- * <p>Layout: halves d and dmin; 12 bytes of scales and minimums; in Q5_K 32 bytes of fifth bits, bit j of byte e % 32 for group j; 128 bytes of
- * nibbles, groups 2i and 2i + 1 in the low and high nibbles of the same 32 bytes.
+ * <p>Layout: halves d and dmin; 12 bytes of scales and minimums; in Q5_K 32 bytes of fifth bits, bit j of byte e % 32 for group j; 128
+ * bytes of nibbles, groups 2i and 2i + 1 in the low and high nibbles of the same 32 bytes.
  */
 final class Q45KCodec extends BlockwiseCodec {
     private static final int SCALES_AT = 4;

@@ -1,8 +1,9 @@
 package io.qwen4j.core.quant;
 
 /**
- * Finds the scale of a group of values by trying several and solving for the best one in the least-squares sense, errors weighted by importance:
- * the published idea behind the K-quants. Values that are large matter more, because a product with them carries more of the result.
+ * Finds the scale of a group of values by trying several and solving for the best one in the least-squares sense, errors weighted by
+ * importance: the published idea behind the K-quants. Values that are large matter more, because a product with them carries more of the
+ * result.
  */
 final class ScaleSearch {
     // Below this no half can hold the scale of a group; all its levels are zero.
@@ -20,8 +21,8 @@ final class ScaleSearch {
     }
 
     /**
-     * Sets the importance of each value of a group to its magnitude plus the group's root mean square, and that halved: the sum cannot overflow,
-     * and a common factor is without effect.
+     * Sets the importance of each value of a group to its magnitude plus the group's root mean square, and that halved: the sum cannot
+     * overflow, and a common factor is without effect.
      */
     static void importance(float[] x, int at, int n, float[] importance) {
         double squares = 0;
@@ -35,8 +36,8 @@ final class ScaleSearch {
     }
 
     /**
-     * The scale d, of either sign, for {@code x = d q} with levels q from {@code -half} to {@code half - 1}. The importance of a value is its
-     * square.
+     * The scale d, of either sign, for {@code x = d q} with levels q from {@code -half} to {@code half - 1}. The importance of a value is
+     * its square.
      */
     static float symmetric(float[] x, int at, int n, int half) {
         float extreme = extreme(x, at, n);
@@ -126,8 +127,9 @@ final class ScaleSearch {
     }
 
     /**
-     * Stores the scale of a block as a half and returns its value. In the range of subnormal halves, where ordinary weights have the scales of
-     * Q6_K, it is rounded away from zero: the integer scales of the groups make up for a scale that is too large, not for one that is too small.
+     * Stores the scale of a block as a half and returns its value. In the range of subnormal halves, where ordinary weights have the
+     * scales of Q6_K, it is rounded away from zero: the integer scales of the groups make up for a scale that is too large, not for one
+     * that is too small.
      */
     static float store(byte[] b, int at, float scale) {
         float magnitude = Math.abs(scale);

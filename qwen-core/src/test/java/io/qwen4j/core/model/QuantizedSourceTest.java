@@ -51,7 +51,8 @@ class QuantizedSourceTest {
         for (int i = 0; i < 20; i++) {
             int offset = random.nextInt(expected.length);
             int count = random.nextInt(expected.length - offset + 1);
-            ByteBuffer target = (i % 2 == 0 ? ByteBuffer.allocateDirect(count + 7) : ByteBuffer.allocate(count + 7)).position(3).limit(count + 3);
+            ByteBuffer target = i % 2 == 0 ? ByteBuffer.allocateDirect(count + 7) : ByteBuffer.allocate(count + 7);
+            target.position(3).limit(count + 3);
             converted.read(offset, target);
             assertEquals(count + 3, target.position());
             byte[] part = new byte[count];

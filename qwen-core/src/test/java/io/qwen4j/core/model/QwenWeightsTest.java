@@ -74,7 +74,8 @@ class QwenWeightsTest {
         MemoryNeeds needs = MemoryNeeds.of(checkpoint, ops, type, 512, 8, cache);
         assertEquals(3 * 2 * 2 * 16 * 2 * 320, needs.cacheBytes());
         assertEquals(QwenWeights.bytesNeeded(checkpoint, ops, type), needs.weightBytes());
-        // x, normed, outputs (64); qkv (128); attended (64); gate and up (192); gated (96); rotation (16): 512 rows. Window and logits: 8 rows.
+        // x, normed, outputs (64); qkv (128); attended (64); gate and up (192); gated (96); rotation (16): 512 rows. Window and logits: 8
+        // rows.
         assertEquals(4L * (512 * (3 * 64 + 128 + 64 + 192 + 96 + 16) + 8 * (64 + 130)), needs.activationBytes());
         needs.check(needs.totalBytes());
         InsufficientMemoryException e =

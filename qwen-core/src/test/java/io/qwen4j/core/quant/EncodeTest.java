@@ -77,8 +77,8 @@ class EncodeTest {
         for (float constant : new float[] {0.75f, -0.75f, 1e-3f, -300, 12345}) {
             float[] x = new float[512];
             Arrays.fill(x, constant);
-            // A block of one value needs its scale only: what remains is the rounding of halves (of subnormal ones for 0.001) and of the scales of
-            // groups.
+            // A block of one value needs its scale only: what remains is the rounding of halves (of subnormal ones for 0.001) and of the
+            // scales of groups.
             double bound = constant == 1e-3f ? 0.011 : 0.005;
             assertTrue(error(x, roundTrip(type, x)) < bound, () -> type + " " + constant + ": " + error(x, roundTrip(type, x)));
         }
