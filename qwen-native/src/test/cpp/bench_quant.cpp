@@ -62,7 +62,8 @@ void run(const Options& o) {
   const Ceilings ceiling = measure_ceilings(memory, kBytes, o.threads, o.repeats);
   printf("%d thread(s): read %.1f GB/s, vpdpbusd zmm %.0f GMAC/s, FMA zmm %.0f GMAC/s; %ld columns, prefill of %ld rows\n", o.threads,
          ceiling.read_gb, ceiling.dot_gmac, ceiling.fma_gmac, static_cast<long>(o.columns), static_cast<long>(o.rows));
-  printf("%-9s %-7s %8s %6s | 2, 4, 8, 16 tokens: GB/s    | %9s %6s | pack GB/s\n", "target", "type", "1: GB/s", "share", "512: GMAC", "share");
+  printf("%-9s %-7s %8s %6s | 2, 4, 8, 16 tokens: GB/s    | %9s %6s | pack GB/s\n", "target", "type", "1: GB/s", "share", "512: GMAC",
+         "share");
   const int64_t most_rows = static_cast<int64_t>(kBytes / static_cast<size_t>(o.columns) * 4);
   float* y = static_cast<float*>(aligned(4 * static_cast<size_t>(std::max(16 * most_rows, 512 * o.rows))));
   for (const Target& target : quant_targets()) {
@@ -90,9 +91,10 @@ void run(const Options& o) {
       args.tokens = 512;
       args.rows = o.rows;
       args.y_stride = o.rows;
-      const double gmac = 512e-9 * static_cast<double>(o.rows * o.columns) / time_multiply(format, args, prefill_panels, o.threads, o.repeats);
-      printf("%-9s %-7s %8.2f %5.0f%% | %6.2f %6.2f %6.2f %6.2f | %9.1f %5.0f%% | %.2f\n", target.name, block.name, gb[0], 100 * gb[0] / ceiling.read_gb,
-             gb[1], gb[2], gb[3], gb[4], gmac, 100 * gmac / ceiling.dot_gmac, 1e-9 * static_cast<double>(panels * 16 * row_bytes) / pack);
+      const double gmac = 512e-9 * static_cast<double>(o.rows * o.columns) /
+                          time_multiply(format, args, prefill_panels, o.threads, o.repeats);
+      printf("%-9s %-7s %8.2f %5.0f%% | %6.2f %6.2f %6.2f %6.2f | %9.1f %5.0f%% | %.2f\n", target.name, block.name,
+             gb[0], 100 * gb[0] / ceiling.read_gb, gb[1], gb[2], gb[3], gb[4], gmac, 100 * gmac / ceiling.dot_gmac, 1e-9 * static_cast<double>(panels * 16 * row_bytes) / pack);
       fflush(stdout);
     }
   }

@@ -256,7 +256,8 @@ void test_nan(const Target& target, const BlockType& block, const WeightFormat& 
     target.quantize(x.get(), tokens, columns, q8.rows());
     format.multiply({packed.get(), 16, columns, 0, 1, tokens, nullptr, q8.rows(), nullptr, y.get(), 16, false});
     for (int64_t i = 0; i < 16 * tokens; i++) {
-      checks.expect(std::isnan(y[i]) == (i / 16 == 1), "%s %s: NaN of token 1 at token %ld", target.name, block.name, static_cast<long>(i / 16));
+      checks.expect(std::isnan(y[i]) == (i / 16 == 1), "%s %s: NaN of token 1 at token %ld", target.name, block.name,
+                    static_cast<long>(i / 16));
     }
   }
 }
@@ -284,7 +285,8 @@ void test_golden(const Target& target, const std::string& file) {
       format.decode_row(packed.get(), 512, row, got);
       memcpy(want, values + row * sizeof want, sizeof want);
       for (int i = 0; i < 512; i++) {
-        checks.expect(same_bits(got[i], want[i]), "%s %s golden [%d, %d]: %.9g, expected %.9g", target.name, block.name, row, i, got[i], want[i]);
+        checks.expect(same_bits(got[i], want[i]), "%s %s golden [%d, %d]: %.9g, expected %.9g", target.name, block.name, row, i,
+                      got[i], want[i]);
       }
     }
   }

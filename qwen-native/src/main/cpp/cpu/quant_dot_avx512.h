@@ -13,8 +13,8 @@ constexpr int kByteOffset = 0;  // weights with a range of 8 bits are kept signe
 
 constexpr int kTilePanels = 1;
 constexpr int kTileTokens = 8;
-constexpr int kDirectTokens = 8;
-constexpr int kDirectMost = 16;
+constexpr int kDirectTokens = 4;
+constexpr int kDirectMost = 8;
 
 struct DotAcc { __m512i run, sum; };
 

@@ -10,8 +10,13 @@
 namespace qw::QW_TARGET {
 namespace {
 
-// 128 tokens spread the unpacking of a pass thin (about 25 cycles of 128 * 10 a group) and keep the sums of two panels in 16 KiB.
-constexpr int kChunkTokens = 128;
+// 120 tokens, a multiple of all tiles, spread the unpacking of a pass thin (about 50 cycles of 120 * 11 a group) and keep the sums
+// of two panels in 15 KiB.
+constexpr int kChunkTokens = 120;
+
+// Code is made for 8, 4, 2, 1 tokens or 6, 4, 2, 1 only: for every number up to 8 the four targets took twice as long to compile.
+constexpr int smaller(int tokens) { return tokens == 6 ? 4 : tokens / 2; }
+
 
 QW_INLINE void write_rows(const MultiplyArgs& a, int64_t panel, int64_t token, F32x16 sum) {
   const int64_t row = panel * kPanelRows;
@@ -135,20 +140,21 @@ static void multiply_tile(const Unpacked<S>* w, const TileInput& in, bool first_
   });
 }
 
-// The tile of `tokens` (1 .. T) tokens
+// The largest tile for at most `tokens` (1 or more) tokens; returns how many it took.
 template <class S, int P, int T>
-static void multiply_tile_of(int tokens, const Unpacked<S>* w, const TileInput& in, bool first_pass, float* partial) {
+static int multiply_tile_of(int tokens, const Unpacked<S>* w, const TileInput& in, bool first_pass, float* partial) {
   if constexpr (T > 1) {
-    if (tokens < T) return multiply_tile_of<S, P, T - 1>(tokens, w, in, first_pass, partial);
+    if (tokens < T) return multiply_tile_of<S, P, smaller(T)>(tokens, w, in, first_pass, partial);
   }
   multiply_tile<S, P, T>(w, in, first_pass, partial);
+  return T;
 }
 
-// The lines part / parts and up to (part + 1) / parts of what a pass reads of one panel, into the second-level cache.
+// The lines begin / all up to end / all of what a pass reads of one panel, into the second-level cache.
 template <class Type>
-QW_INLINE void prefetch_pass(const uint8_t* at, int part, int parts) {
+QW_INLINE void prefetch_pass(const uint8_t* at, int begin, int end, int all) {
   constexpr int kLines = static_cast<int>(kPassGroups / Panel<Type>::kGroups * Panel<Type>::kBytes / 64);
-  for (int i = kLines * part / parts; i < kLines * (part + 1) / parts; i++) __builtin_prefetch(at + 64 * i, 0, 2);
+  for (int i = kLines * begin / all; i < kLines * end / all; i++) __builtin_prefetch(at + 64 * i, 0, 2);
 }
 
 // P panels times the tokens token .. token + tokens - 1, at most kChunkTokens
@@ -158,7 +164,6 @@ static void multiply_chunk(const MultiplyArgs& a, int64_t panel, int64_t token, 
   const int64_t groups = a.columns / kGroupColumns, panel_bytes = Panel<Type>::bytes(a.columns);
   Unpacked<S> w[P];
   alignas(64) float partial[P * kChunkTokens * kPanelRows];
-  const int tiles = (tokens + kTileTokens - 1) / kTileTokens;
   for (int64_t pass = 0; pass < groups; pass += kPassGroups) {
     const int present = static_cast<int>(min_of(kPassGroups, groups - pass));
     const uint8_t* packed = a.panels + panel * panel_bytes;
@@ -166,12 +171,12 @@ static void multiply_chunk(const MultiplyArgs& a, int64_t panel, int64_t token, 
     // Unpacking reads in bursts that the hardware does not see coming: the next pass is fetched between the tiles of this one.
     const int64_t next = pass + kPassGroups;
     const uint8_t* ahead = next < groups ? Panel<Type>::head(packed, next) : packed + P * panel_bytes;
-    for (int tile = 0; tile < tiles; tile++) {
-      for (int p = 0; p < P; p++) prefetch_pass<Type>(ahead + p * panel_bytes, tile, tiles);
-      const int begin = tokens * tile / tiles, end = tokens * (tile + 1) / tiles;  // sizes differ by one at most
-      const TileInput in{a.q8.q + (token + begin) * a.columns + pass * kGroupColumns, a.q8.scale + (token + begin) * groups + pass,
-                         a.q8.sum16 + 2 * ((token + begin) * groups + pass), a.columns, present};
-      multiply_tile_of<S, P, kTileTokens>(end - begin, w, in, pass == 0, partial + begin * kPanelRows);
+    for (int t = 0; t < tokens;) {
+      const TileInput in{a.q8.q + (token + t) * a.columns + pass * kGroupColumns, a.q8.scale + (token + t) * groups + pass,
+                         a.q8.sum16 + 2 * ((token + t) * groups + pass), a.columns, present};
+      const int done = multiply_tile_of<S, P, kTileTokens>(tokens - t, w, in, pass == 0, partial + t * kPanelRows);
+      for (int p = 0; p < P; p++) prefetch_pass<Type>(ahead + p * panel_bytes, t, t + done, tokens);
+      t += done;
     }
   }
   for (int p = 0; p < P; p++) {
@@ -179,12 +184,12 @@ static void multiply_chunk(const MultiplyArgs& a, int64_t panel, int64_t token, 
   }
 }
 
-// Tokens token .. token + tokens - 1, as many at once as there is code for: 1, 2, 3, 4, 6, 8 if not more than kDirectTokens.
+// Tokens token .. token + tokens - 1, as many at once as there is code for.
 template <class Type, int T>
 static void multiply_direct_of(const MultiplyArgs& a, int64_t panel, int64_t token, int64_t tokens) {
   for (; tokens >= T; token += T, tokens -= T) multiply_direct<Type, T>(a, panel, token);
   if constexpr (T > 1) {
-    if (tokens > 0) multiply_direct_of<Type, T - (T > 4 ? 2 : 1)>(a, panel, token, tokens);
+    if (tokens > 0) multiply_direct_of<Type, smaller(T)>(a, panel, token, tokens);
   }
 }
 
