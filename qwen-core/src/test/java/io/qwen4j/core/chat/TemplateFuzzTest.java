@@ -14,13 +14,16 @@ import org.junit.jupiter.api.Test;
 /** Damaged templates: they render, or they end in the one typed error. */
 class TemplateFuzzTest {
     private static final String[] PIECES = {
-        "{{", "}}", "{%", "%}", "{#", "#}", "-", "+", "|", "(", ")", "[", "]", "{", "}", "'", "\"", "\\", ".", ",", ":", "=", "==", "~", "*", "**", "/", "//", "%",
-        " in ", " not ", " is ", " if ", " else ", " and ", " or ", "none", "true", "0", "1", "-1", "1e309", "99999999999999999999", "''", "[]", "{}", "()",
-        "messages", "messages[0]", "loop", "loop.index", "range", "namespace", "ns", "x", "\u00e9", "\ud83d\ude00", "\ud800", "\0", "\n", "\r\n", " ",
-        "{% endif %}", "{% endfor %}", "{% else %}", "{% set x = messages %}", "{% for x in messages %}", "{% raw %}", "{% endraw %}", "{% macro m(x) %}",
-        "{% endmacro %}", "m(x)", "|tojson", "|join", "|sort", "|map(attribute='role')", "|list", "|first", "|int", "|float", "|round(2)", "|indent", "|batch(2)",
-        "|dictsort", "|replace('a','b')", ".split('a')", ".items()", ".format(1)", "%s", "[1:2]", "[::-1]", "[::0]", "|sum", "|max", "|unique", "|select('odd')",
-        "|selectattr('role','eq','user')", ".strip()", ".join(x)", "|truncate(3)", "|string", "|length", "|title", "|trim", "is divisibleby 0", "|abs", "'%d'"
+        "{{", "}}", "{%", "%}", "{#", "#}", "-", "+", "|", "(", ")", "[", "]", "{", "}", "'", "\"", "\\", ".", ",", ":", "=",
+        "==", "~", "*", "**", "/", "//", "%", " in ", " not ", " is ", " if ", " else ", " and ", " or ", "none", "true", "0",
+        "1", "-1", "1e309", "99999999999999999999", "''", "[]", "{}", "()", "messages", "messages[0]", "loop", "loop.index",
+        "range", "namespace", "ns", "x", "\u00e9", "\ud83d\ude00", "\ud800", "\0", "\n", "\r\n", " ", "{% endif %}",
+        "{% endfor %}", "{% else %}", "{% set x = messages %}", "{% for x in messages %}", "{% raw %}", "{% endraw %}",
+        "{% macro m(x) %}", "{% endmacro %}", "m(x)", "|tojson", "|join", "|sort", "|map(attribute='role')", "|list", "|first",
+        "|int", "|float", "|round(2)", "|indent", "|batch(2)", "|dictsort", "|replace('a','b')", ".split('a')", ".items()",
+        ".format(1)", "%s", "[1:2]", "[::-1]", "[::0]", "|sum", "|max", "|unique", "|select('odd')",
+        "|selectattr('role','eq','user')", ".strip()", ".join(x)", "|truncate(3)", "|string", "|length", "|title", "|trim",
+        "is divisibleby 0", "|abs", "'%d'"
     };
 
     @Test
@@ -58,7 +61,10 @@ class TemplateFuzzTest {
             switch (random.nextInt(4)) {
                 case 0 -> template.insert(at, PIECES[random.nextInt(PIECES.length)]);
                 case 1 -> template.delete(at, Math.min(template.length(), at + 1 + random.nextInt(6)));
-                case 2 -> template.replace(at, Math.min(template.length(), at + 1 + random.nextInt(4)), PIECES[random.nextInt(PIECES.length)]);
+                case 2 -> {
+                    int end = Math.min(template.length(), at + 1 + random.nextInt(4));
+                    template.replace(at, end, PIECES[random.nextInt(PIECES.length)]);
+                }
                 default -> {
                     String other = corpus.get(random.nextInt(corpus.size()));
                     int from = random.nextInt(other.length());

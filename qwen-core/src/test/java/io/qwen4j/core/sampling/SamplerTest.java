@@ -58,7 +58,8 @@ class SamplerTest {
     private static float[] row(Random random) {
         float[] row = new float[ROWS];
         for (int i = 0; i < ROWS; i++) {
-            row[i] = random.nextInt(8) == 0 ? Float.NEGATIVE_INFINITY : random.nextInt(4) == 0 ? random.nextInt(3) : (float) random.nextGaussian() * 3;
+            float logit = random.nextInt(4) == 0 ? random.nextInt(3) : (float) random.nextGaussian() * 3;
+            row[i] = random.nextInt(8) == 0 ? Float.NEGATIVE_INFINITY : logit;
         }
         row[2] = 1;
         return row;
@@ -163,7 +164,8 @@ class SamplerTest {
     @Test
     void penaltiesFollowTheAnswer() {
         FloatBuffer row = FloatBuffer.wrap(new float[] {3, 2.9f, 2.5f});
-        Sampler frequency = new Sampler(SamplingOptions.builder().temperature(0).frequencyPenalty(0.2f).build(), 3, 3, new int[] {0, 0, 0});
+        SamplingOptions counted = SamplingOptions.builder().temperature(0).frequencyPenalty(0.2f).build();
+        Sampler frequency = new Sampler(counted, 3, 3, new int[] {0, 0, 0});
         assertEquals(List.of(0, 1, 0, 1, 0), List.of(
                 frequency.sample(row, 0), frequency.sample(row, 0), frequency.sample(row, 0), frequency.sample(row, 0), frequency.sample(row, 0)));
         Sampler presence = new Sampler(SamplingOptions.builder().temperature(0).presencePenalty(0.2f).build(), 3, 3, new int[0]);
