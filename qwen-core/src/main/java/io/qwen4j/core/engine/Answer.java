@@ -16,9 +16,9 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An answer on its way from the engine thread to its readers. The engine thread writes tokens into a ring; the delivery thread turns them into text,
- * tool calls and events, and finds stop strings. What the engine chose behind a stop string is not read: the answer ends exactly there, however
- * far the engine was ahead.
+ * An answer on its way from the engine thread to its readers. The engine thread writes tokens into a ring; the delivery thread turns them
+ * into text, tool calls and events, and finds stop strings. What the engine chose behind a stop string is not read: the answer ends
+ * exactly there, however far the engine was ahead.
  */
 final class Answer {
     private final TokenRing ring;
@@ -188,7 +188,8 @@ final class Answer {
 
     private void finish(Ending last) {
         if (last.error != null) {
-            fail(last.error instanceof QwenException typed ? typed : new GenerationException("the engine failed: " + last.error, last.error));
+            Throwable error = last.error;
+            fail(error instanceof QwenException typed ? typed : new GenerationException("the engine failed: " + error, error));
             return;
         }
         text.finish(events::push);

@@ -34,7 +34,8 @@ final class Backends {
 
     static Ops open(Settings settings, List<OpsProvider> providers, List<String> problems) {
         OpsOptions options = new OpsOptions(settings.threads(), settings.instructionSet());
-        Ops ops = settings.device() == Device.AUTO ? best(providers, options, problems) : forced(settings.device(), providers, options, problems);
+        boolean auto = settings.device() == Device.AUTO;
+        Ops ops = auto ? best(providers, options, problems) : forced(settings.device(), providers, options, problems);
         if (problems.isEmpty()) {
             LOG.info("backend: {}", ops.description());
         } else {

@@ -7,7 +7,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The delivery thread of a model: makes text and events of what the engine thread wrote. One thread serves all answers; it never waits for a reader.
+ * The delivery thread of a model: makes text and events of what the engine thread wrote. One thread serves all answers; it never waits
+ * for a reader.
  *
  * <p>Answers with news are a stack linked through {@link Mail}, so that the engine thread allocates nothing to announce one.
  */

@@ -17,7 +17,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * The threads of a model and the way in and out of them.
  *
- * <p>The engine thread computes and frees the memory, the delivery thread makes events, and threads that come and go run the code of users. Thread-safe.
+ * <p>The engine thread computes and frees the memory, the delivery thread makes events, and threads that come and go run the code of
+ * users. Thread-safe.
  */
 final class Engine {
     // A callback thread without work for this long ends.
@@ -145,8 +146,8 @@ final class Engine {
         do {
             now = taken.get();
             if (now >= places) {
-                throw new QueueFullException("all " + places + " places for running and waiting requests are taken; try again later, or load"
-                        + " the model with a larger queueLimit");
+                throw new QueueFullException("all " + places + " places for running and waiting requests are taken; try again later, or"
+                        + " load the model with a larger queueLimit");
             }
         } while (!taken.compareAndSet(now, now + 1));
     }

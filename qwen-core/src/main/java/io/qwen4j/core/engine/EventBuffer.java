@@ -8,8 +8,8 @@ import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Events between the delivery thread and one reader. The delivery thread never waits: it is the engine that pauses the sequence while the buffer is
- * full, so a few events more than {@link Generation#EVENT_BUFFER} may be here.
+ * Events between the delivery thread and one reader. The delivery thread never waits: it is the engine that pauses the sequence while the
+ * buffer is full, so a few events more than {@link Generation#EVENT_BUFFER} may be here.
  */
 final class EventBuffer {
     /** At this number of events a paused sequence goes on. Above half, so that there is something to read meanwhile. */
@@ -92,7 +92,8 @@ final class EventBuffer {
         lock.lock();
         try {
             if (consumed) {
-                throw new IllegalStateException("the events of an answer are consumed once, through one of events, text, publisher and onEvent");
+                throw new IllegalStateException(
+                        "the events of an answer are consumed once, through one of events, text, publisher and onEvent");
             }
             if (dropped) {
                 throw new IllegalStateException("events were dropped: result or await was called, and nobody had asked for the events");

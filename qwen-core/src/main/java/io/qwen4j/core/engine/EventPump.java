@@ -10,8 +10,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Pushes events to one subscriber by the rules of Reactive Streams: signals one after the other, never more than requested, no recursion when the
- * subscriber requests from within a signal. The subscriber's code runs on threads of an executor, and only while there is something to signal.
+ * Pushes events to one subscriber by the rules of Reactive Streams: signals one after the other, never more than requested, no recursion
+ * when the subscriber requests from within a signal. The subscriber's code runs on threads of an executor, and only while there is
+ * something to signal.
  */
 final class EventPump implements Flow.Subscription, Runnable {
     private static final Logger LOG = LoggerFactory.getLogger(EventPump.class);

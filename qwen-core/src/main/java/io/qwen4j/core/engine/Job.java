@@ -8,8 +8,8 @@ import java.util.concurrent.ExecutionException;
 import java.util.function.Consumer;
 
 /**
- * A sequence of which a caller waits for the result, such as an embedding. Its tokens are all known. What was reported of a position is not reported
- * again when the sequence is computed again.
+ * A sequence of which a caller waits for the result, such as an embedding. Its tokens are all known. What was reported of a position is
+ * not reported again when the sequence is computed again.
  */
 abstract class Job<R> extends Sequence {
     private final CompletableFuture<R> result = new CompletableFuture<>();

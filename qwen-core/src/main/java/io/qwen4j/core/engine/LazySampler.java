@@ -5,7 +5,10 @@ import io.qwen4j.core.sampling.Sampler;
 import java.nio.FloatBuffer;
 import org.jspecify.annotations.Nullable;
 
-/** A sampler that is made when the first token is chosen: it takes up to 5 MB for a vocabulary of 152,000, too much for requests that wait. */
+/**
+ * A sampler that is made when the first token is chosen: it takes up to 5 MB for a vocabulary of 152,000, too much for requests that
+ * wait.
+ */
 final class LazySampler implements TokenChooser {
     private final SamplingOptions options;
     private final int rows;

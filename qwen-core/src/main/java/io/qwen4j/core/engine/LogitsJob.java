@@ -7,7 +7,8 @@ import java.util.concurrent.Executor;
 import java.util.function.Consumer;
 
 /**
- * Rows of logits for a consumer. A step's rows are copied; while the consumer takes them on a thread of its own, the sequence pauses and others go on.
+ * Rows of logits for a consumer. A step's rows are copied; while the consumer takes them on a thread of its own, the sequence pauses and
+ * others go on.
  */
 final class LogitsJob extends Job<Void> {
     private final LogitsConsumer consumer;

@@ -31,7 +31,10 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Loads a model: opens its files, chooses a backend, checks the memory, takes the weights, starts the engine. What fails leaves nothing behind. */
+/**
+ * Loads a model: opens its files, chooses a backend, checks the memory, takes the weights, starts the engine. What fails leaves nothing
+ * behind.
+ */
 public final class ModelLoader {
     private static final Logger LOG = LoggerFactory.getLogger(ModelLoader.class);
     private static final List<String> END_TOKENS = List.of("<|im_end|>", "<|endoftext|>");
@@ -146,8 +149,15 @@ public final class ModelLoader {
             templateError = e;
         }
         ModelInfo info = info(checkpoint, tokenizer, plan, weights, ops);
-        LoadedModel.Parts parts = new LoadedModel.Parts(info, checkpoint.generationDefaults().sampling(), tokenizer, template, templateError,
-                choosers.make(config.vocabularyRows(), nameable), texts, options.maxConcurrent());
+        LoadedModel.Parts parts = new LoadedModel.Parts(
+                info,
+                checkpoint.generationDefaults().sampling(),
+                tokenizer,
+                template,
+                templateError,
+                choosers.make(config.vocabularyRows(), nameable),
+                texts,
+                options.maxConcurrent());
         Engine.Limits limits = new Engine.Limits(
                 plan.contextLength(), plan.prefillSlice(options), options.maxConcurrent(), options.queueLimit());
         KvPages pages = new KvPages(plan.layout().pages());

@@ -12,11 +12,12 @@ import org.jspecify.annotations.Nullable;
 /**
  * Decides which tokens of which sequences make up the next step. Belongs to the engine thread; allocates nothing per step.
  *
- * <p>The policy: sequences are admitted in the order of arrival while a place is free and there are pages for what is known of the sequence and one
- * token more, and for one more page of every running one. A step takes one token of every running sequence that decodes, and of the prompts, oldest
- * first, as many tokens as a slice holds. A sequence that needs a page when none is free takes one from a paused or waiting sequence, else from the
- * youngest running one, which waits and is computed again later; the youngest one itself steps back. No request can be longer than the pool, so
- * the oldest one always gets on, finishes, and makes the next one the oldest: there is no deadlock, and no request fails for lack of pages.
+ * <p>The policy: sequences are admitted in the order of arrival while a place is free and there are pages for what is known of the
+ * sequence and one token more, and for one more page of every running one. A step takes one token of every running sequence that decodes,
+ * and of the prompts, oldest first, as many tokens as a slice holds. A sequence that needs a page when none is free takes one from a
+ * paused or waiting sequence, else from the youngest running one, which waits and is computed again later; the youngest one itself steps
+ * back. No request can be longer than the pool, so the oldest one always gets on, finishes, and makes the next one the oldest: there is
+ * no deadlock, and no request fails for lack of pages.
  *
  * <p>A sequence whose reader is slow is paused: it gives up its place, and keeps its pages only while nobody needs them.
  */

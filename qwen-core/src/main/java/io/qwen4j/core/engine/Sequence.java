@@ -8,8 +8,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Tokens that are computed one after the other, with their pages in the KV cache. The fields belong to the engine thread.
  *
- * <p>Of {@link #length} known tokens {@link #computed} are in the cache. A sequence that gave up its pages has none computed and is computed
- * again from its first token; what it had reported is not reported again.
+ * <p>Of {@link #length} known tokens {@link #computed} are in the cache. A sequence that gave up its pages has none computed and is
+ * computed again from its first token; what it had reported is not reported again.
  */
 abstract class Sequence {
     /** Place in the order of arrival; set when the engine takes the sequence. */

@@ -9,8 +9,8 @@ import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Settings for diagnosis: what {@link LoadOptions} leaves open is taken from the system properties {@code qwen4j.device}, {@code qwen4j.threads} and
- * {@code qwen4j.isa}, else from the environment ({@code QWEN4J_DEVICE} and so on), else from the machine.
+ * Settings for diagnosis: what {@link LoadOptions} leaves open is taken from the system properties {@code qwen4j.device}, {@code
+ * qwen4j.threads} and {@code qwen4j.isa}, else from the environment ({@code QWEN4J_DEVICE} and so on), else from the machine.
  *
  * @param device where to compute
  * @param threads compute threads, at least 1

@@ -16,8 +16,8 @@ import org.slf4j.LoggerFactory;
 /**
  * The engine thread: plans a step, computes it, hands out what came of it, and starts again. Nothing is allocated per token.
  *
- * <p>It owns the model's memory and frees it when it ends, so nothing can be freed while it is used. An error of one row (such as NaN logits) ends
- * that sequence; an error of a step ends the sequences of the step; the others go on.
+ * <p>It owns the model's memory and frees it when it ends, so nothing can be freed while it is used. An error of one row (such as NaN
+ * logits) ends that sequence; an error of a step ends the sequences of the step; the others go on.
  */
 final class StepLoop implements Runnable {
     private static final Logger LOG = LoggerFactory.getLogger(StepLoop.class);

@@ -4,8 +4,8 @@ import io.qwen4j.TokenLogProbability;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Tokens on their way from the engine thread, which chooses them, to the delivery thread, which makes text and events of them. One writer, one
- * reader, no lock, nothing allocated by the writer.
+ * Tokens on their way from the engine thread, which chooses them, to the delivery thread, which makes text and events of them. One
+ * writer, one reader, no lock, nothing allocated by the writer.
  */
 final class TokenRing {
     /** Places; a sequence whose ring is full skips a step. A power of two. */

@@ -67,7 +67,8 @@ class BackendsTest {
 
     @Test
     void autoSaysWhyTheBestIsNotUsed() {
-        OpsProvider broken = provider(Optional.of(new UnsatisfiedLinkError("libqwen.so: no such file")), new JavaOps(new OpsOptions(1, null)));
+        UnsatisfiedLinkError cause = new UnsatisfiedLinkError("libqwen.so: no such file");
+        OpsProvider broken = provider(Optional.of(cause), new JavaOps(new OpsOptions(1, null)));
         Backends.open(settings(Device.AUTO), List.of(broken, new JavaOpsProvider()), problems).close();
         assertEquals(List.of("cpu (libqwen.so: no such file)"), problems);
         problems.clear();

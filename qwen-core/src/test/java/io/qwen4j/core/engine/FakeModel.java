@@ -11,8 +11,8 @@ import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * A model whose next token is a function of all tokens before it, read from a paged cache as attention would read it: a wrong page, position or order
- * changes the answer.
+ * A model whose next token is a function of all tokens before it, read from a paged cache as attention would read it: a wrong page,
+ * position or order changes the answer.
  */
 final class FakeModel implements StepModel {
     static final int ROWS = 97;

@@ -23,7 +23,10 @@ import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
-/** Random traces of valid requests: whatever arrives, is cancelled, read slowly or not at all, every answer is the model's own and nothing stays behind. */
+/**
+ * Random traces of valid requests: whatever arrives, is cancelled, read slowly or not at all, every answer is the model's own and nothing
+ * stays behind.
+ */
 @Timeout(120)
 class TraceTest {
     @RepeatedTest(12)
@@ -88,7 +91,8 @@ class TraceTest {
                 continue;
             }
             if (kind == 1) {
-                assertEquals(FakeModel.WIDTH, f.engine.run(new EmbedJob(prompt, Pooling.MEAN, FakeModel.WIDTH)).await(f.engine::stop).length);
+                EmbedJob job = new EmbedJob(prompt, Pooling.MEAN, FakeModel.WIDTH);
+                assertEquals(FakeModel.WIDTH, f.engine.run(job).await(f.engine::stop).length);
                 continue;
             }
             int[] expected = FakeModel.expected(FakeModel.HASH, prompt, answerLength(f, length, most), Fixture.END);

@@ -19,6 +19,7 @@ import io.qwen4j.InsufficientMemoryException;
 import io.qwen4j.LoadOptions;
 import io.qwen4j.Message;
 import io.qwen4j.ModelFileException;
+import io.qwen4j.ModelLimits;
 import io.qwen4j.Pooling;
 import io.qwen4j.QwenModel;
 import io.qwen4j.SamplingOptions;
@@ -144,7 +145,8 @@ class WholeModelTest {
     }
 
     private static GenerationRequest.Chat chat(GenerationOptions.Builder options, ToolSpec... tools) {
-        return new GenerationRequest.Chat(List.of(Message.user("What is <|im_end|> the capital of Japan?")), List.of(tools), options.build());
+        Message message = Message.user("What is <|im_end|> the capital of Japan?");
+        return new GenerationRequest.Chat(List.of(message), List.of(tools), options.build());
     }
 
     @Test
@@ -311,14 +313,16 @@ class WholeModelTest {
 
     @Test
     void contextIsShortenedOrRefusedByMemory() {
-        try (Checkpoint checkpoint = CheckpointReader.open(files, io.qwen4j.ModelLimits.DEFAULT); Ops ops = new JavaOps(new OpsOptions(1, null))) {
+        try (Checkpoint checkpoint = CheckpointReader.open(files, ModelLimits.DEFAULT);
+                Ops ops = new JavaOps(new OpsOptions(1, null))) {
             LoadOptions plain = options().build();
             ContextPlan roomy = ContextPlan.of(checkpoint, ops, plain, Long.MAX_VALUE);
             assertEquals(1024, roomy.contextLength());
             assertEquals(1024 / KvPages.PAGE_TOKENS, roomy.layout().pages());
             // 4,096 tokens asked for: either they fit or they are refused.
             LoadOptions asked = options().contextLength(4096).build();
-            InsufficientMemoryException e = assertThrows(InsufficientMemoryException.class, () -> ContextPlan.of(checkpoint, ops, asked, 1 << 20));
+            InsufficientMemoryException e =
+                    assertThrows(InsufficientMemoryException.class, () -> ContextPlan.of(checkpoint, ops, asked, 1 << 20));
             assertTrue(e.requiredBytes() > 1 << 20 && e.availableBytes() == 1 << 20, e.getMessage());
             assertEquals(4096, ContextPlan.of(checkpoint, ops, asked, e.requiredBytes()).contextLength());
             assertThrows(InsufficientMemoryException.class, () -> ContextPlan.of(checkpoint, ops, asked, e.requiredBytes() - 1));
@@ -333,7 +337,8 @@ class WholeModelTest {
         Files.writeString(longer.resolve("config.json"), Files.readString(files.resolve("config.json"))
                 .replace("\"max_position_embeddings\": 1024", "\"max_position_embeddings\": 131072"));
         Files.copy(files.resolve("model.safetensors"), longer.resolve("model.safetensors"));
-        try (Checkpoint checkpoint = CheckpointReader.open(longer, io.qwen4j.ModelLimits.DEFAULT); Ops ops = new JavaOps(new OpsOptions(1, null))) {
+        try (Checkpoint checkpoint = CheckpointReader.open(longer, ModelLimits.DEFAULT);
+                Ops ops = new JavaOps(new OpsOptions(1, null))) {
             LoadOptions plain = options().build();
             ContextPlan roomy = ContextPlan.of(checkpoint, ops, plain, Long.MAX_VALUE);
             assertEquals(32_768, roomy.contextLength());
