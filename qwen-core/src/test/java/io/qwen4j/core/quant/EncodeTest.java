@@ -102,8 +102,8 @@ class EncodeTest {
     void extremeValuesGiveFiniteNumbers(WeightType type) {
         float[] sizes = {Float.MAX_VALUE, 1e30f, 1e8f, 65504, 1e-5f, 1e-7f, 1e-20f, Float.MIN_NORMAL, Float.MIN_VALUE};
         for (float size : sizes) {
-            float[] x = gaussian(3, 0.3);
-            for (int i = 0; i < N; i++) {
+            float[] x = Arrays.copyOf(gaussian(3, 0.3), 256 * 20);
+            for (int i = 0; i < x.length; i++) {
                 x[i] = Math.max(-1, Math.min(1, x[i])) * size;
             }
             for (float y : roundTrip(type, x)) {
