@@ -1,6 +1,7 @@
 package io.qwen4j.core.tokenizer;
 
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.function.IntConsumer;
 
 /**
@@ -121,24 +122,20 @@ final class Canonical {
 
     /** Tells the code points that NFC replaces or joins to one before, and those whose decomposition begins with such a one. */
     void forEachJoining(IntConsumer action) {
-        boolean[] joins = new boolean[Character.MAX_CODE_POINT + 1];
+        var joins = new BitSet();
         for (long pair : pairs) {
-            joins[(int) (pair & 0x1fffff)] = true;
+            joins.set((int) (pair & 0x1fffff));
         }
-        Arrays.fill(joins, VOWEL, VOWEL + VOWELS, true);
-        Arrays.fill(joins, TRAIL + 1, TRAIL + TRAILS, true);
+        joins.set(VOWEL, VOWEL + VOWELS);
+        joins.set(TRAIL + 1, TRAIL + TRAILS);
         int[] parts = new int[8];
         for (int i = 0; i < decompositions; i++) {
             decompose(decomposed[i], parts, 0);
             boolean stays = second[i] != 0 && compose(first[i], second[i]) == decomposed[i];
-            if (!stays || joins[parts[0]] || combiningClass(parts[0]) != 0) {
-                joins[decomposed[i]] = true;
+            if (!stays || joins.get(parts[0]) || combiningClass(parts[0]) != 0) {
+                joins.set(decomposed[i]);
             }
         }
-        for (int c = 0; c < joins.length; c++) {
-            if (joins[c]) {
-                action.accept(c);
-            }
-        }
+        joins.stream().forEach(action);
     }
 }

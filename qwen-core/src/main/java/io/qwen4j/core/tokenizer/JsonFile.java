@@ -13,6 +13,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.Reader;
@@ -76,6 +77,45 @@ final class JsonFile implements AutoCloseable {
             }
             if (parser.nextToken() != null) {
                 throw new ModelFileException(Reason.CORRUPT, path, "there is something behind the JSON object");
+            }
+        } catch (IOException e) {
+            throw failure(path, e);
+        }
+    }
+
+    /** The one value in a range of bytes of a file, as a tree of bounded size. */
+    static JsonNode tree(Path path, byte[] bytes, int from, int end) {
+        JsonNode[] found = new JsonNode[1];
+        try (JsonFile part = part(path, bytes, from, end)) {
+            part.readValue(parser -> found[0] = part.tree());
+        }
+        return found[0];
+    }
+
+    /** Checks that a range of bytes of a file is one value. */
+    static void check(Path path, byte[] bytes, int from, int end) {
+        try (JsonFile part = part(path, bytes, from, end)) {
+            part.readValue(JsonParser::skipChildren);
+        }
+    }
+
+    private static JsonFile part(Path path, byte[] bytes, int from, int end) {
+        Reader text = new InputStreamReader(new ByteArrayInputStream(bytes, from, end - from), StandardCharsets.UTF_8.newDecoder());
+        try {
+            return new JsonFile(path, text, FACTORY.createParser(text));
+        } catch (IOException e) {
+            throw failure(path, e);
+        }
+    }
+
+    private void readValue(Member value) {
+        try {
+            if (parser.nextToken() == null) {
+                throw new ModelFileException(Reason.CORRUPT, path, "a JSON value is missing");
+            }
+            value.read(parser);
+            if (parser.nextToken() != null) {
+                throw new ModelFileException(Reason.CORRUPT, path, "expected one JSON value");
             }
         } catch (IOException e) {
             throw failure(path, e);

@@ -70,7 +70,7 @@ final class Text {
     }
 
     /** Length of the character that a byte begins, or 0 if it begins none. */
-    private static int sequenceLength(int b) {
+    static int sequenceLength(int b) {
         int first = b & 0xff;
         if (first < 0x80) {
             return 1;
@@ -79,7 +79,7 @@ final class Text {
     }
 
     /** How many bytes from {@code i} on belong to a character of the given length that begins there; the first one is taken as read. */
-    private static int wholeBytes(byte[] bytes, int i, int end, int length) {
+    static int wholeBytes(byte[] bytes, int i, int end, int length) {
         int k = 1;
         for (; k < length && i + k < end; k++) {
             int b = bytes[i + k] & 0xff;

@@ -82,12 +82,27 @@ final class TokenTable {
         return index[slot(hash, token, from, to - from)];
     }
 
+    /** Whether a token that is there has these bytes. A plain loop: most have a few bytes, and it runs before the compiler knows better ways. */
+    boolean is(int id, byte[] token, int from, int length) {
+        if (lengths[id] != length) {
+            return false;
+        }
+        byte[] all = bytes;
+        int at = starts[id];
+        for (int i = 0; i < length; i++) {
+            if (all[at + i] != token[from + i]) {
+                return false;
+            }
+        }
+        return true;
+    }
+
     private int slot(int hash, byte[] token, int from, int length) {
         int mask = index.length - 1;
         int slot = (hash ^ hash >>> 15) & mask;
         while (index[slot] != ABSENT) {
             int id = index[slot];
-            if (lengths[id] == length && Arrays.equals(bytes, starts[id], starts[id] + length, token, from, from + length)) {
+            if (is(id, token, from, length)) {
                 return slot;
             }
             slot = (slot + 1) & mask;

@@ -29,8 +29,8 @@ final class TokenizerBuilder {
 
     private final IntList mergePairs = new IntList(1 << 12);
     private byte[] scratch = new byte[256];
-    private char[] characters = new char[256];
     private boolean indexed;
+    private int lastResult;
 
     TokenizerBuilder(Path file, ModelLimits limits) {
         this.file = file;
@@ -49,22 +49,27 @@ final class TokenizerBuilder {
 
     /** Adds a token, spelled with the characters that stand for bytes. */
     void token(String spelling, long id) {
-        checkId(id, spelling);
+        token(spelling.toCharArray(), spelling.length(), id);
+    }
+
+    /** Adds a token, spelled with the characters that stand for bytes. */
+    void token(char[] text, int length, long id) {
+        if (id < 0 || id >= maxTokens) {
+            throw badId(id, new String(text, 0, length));
+        }
         if (table.has((int) id) || literals.containsKey((int) id)) {
-            throw bad("id " + id + " is given to two tokens, one is \"" + shortened(spelling) + "\"");
+            throw bad("id " + id + " is given to two tokens, one is \"" + shortened(new String(text, 0, length)) + "\"");
         }
-        checkByteToken(spelling);
-        if (characters.length < spelling.length()) {
-            characters = new char[2 * spelling.length()];
+        if (length > 3 && text[0] == '<' && text[1] == '0' && text[2] == 'x') {
+            checkByteToken(new String(text, 0, length));
         }
-        spelling.getChars(0, spelling.length(), characters, 0);
-        int length = toBytes(characters, 0, spelling.length(), 0);
-        if (length < 0) {
-            literals.put((int) id, spelling);
-        } else if (length == 0) {
+        int count = toBytes(text, 0, length, 0);
+        if (count < 0) {
+            literals.put((int) id, new String(text, 0, length));
+        } else if (count == 0) {
             throw bad("the token of id " + id + " is empty");
         } else {
-            table.put((int) id, scratch, length);
+            table.put((int) id, scratch, count);
         }
     }
 
@@ -93,13 +98,9 @@ final class TokenizerBuilder {
         }
     }
 
-    private void checkId(long id, String spelling) {
-        if (id < 0) {
-            throw bad("the token \"" + shortened(spelling) + "\" has the id " + id + ", expected 0 or more");
-        }
-        if (id >= maxTokens) {
-            throw error(Reason.LIMIT, "the token \"" + shortened(spelling) + "\" has the id " + id + ", the limit is " + maxTokens + " tokens");
-        }
+    private ModelFileException badId(long id, String spelling) {
+        String what = "the token \"" + shortened(spelling) + "\" has the id " + id;
+        return id < 0 ? bad(what + ", expected 0 or more") : error(Reason.LIMIT, what + ", the limit is " + maxTokens + " tokens");
     }
 
     /** Adds the next merge, two tokens with one space between; all tokens are there. */
@@ -130,7 +131,11 @@ final class TokenizerBuilder {
         int leftHash = table.hash(scratch, 0, leftEnd);
         int leftId = table.find(leftHash, scratch, 0, leftEnd);
         int rightId = table.find(scratch, leftEnd, end);
-        int result = table.find(table.hash(leftHash, scratch, leftEnd, end), scratch, 0, end);
+        // In a trained vocabulary each merge makes the token behind the one before.
+        int guess = lastResult + 1;
+        int result = table.has(guess) && table.is(guess, scratch, 0, end)
+                ? guess
+                : table.find(table.hash(leftHash, scratch, leftEnd, end), scratch, 0, end);
         if (leftId < 0 || rightId < 0 || result < 0) {
             String what = leftId < 0 ? "its left part" : rightId < 0 ? "its right part" : "what it makes";
             throw badMerge(text.get(), "names a token that is not in the vocabulary: " + what);
@@ -138,6 +143,7 @@ final class TokenizerBuilder {
         if (mergePairs.size() == 3 * maxMerges) {
             throw error(Reason.LIMIT, "there are more merges than the limit of " + maxMerges);
         }
+        lastResult = result;
         mergePairs.add(leftId);
         mergePairs.add(rightId);
         mergePairs.add(result);
@@ -166,7 +172,9 @@ final class TokenizerBuilder {
                     Reason.LIMIT,
                     "the added token of id " + token.id() + " has " + spelling.length() + " characters, the limit is " + AddedToken.MAX_LENGTH);
         }
-        checkId(token.id(), spelling);
+        if (token.id() < 0 || token.id() >= maxTokens) {
+            throw badId(token.id(), spelling);
+        }
         if (addedIds.get(token.id())) {
             throw bad("id " + token.id() + " is given to two added tokens, one is \"" + shortened(spelling) + "\"");
         }

@@ -1,14 +1,13 @@
 package io.qwen4j.core.tokenizer;
 
-import com.fasterxml.jackson.core.JsonParser;
-import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.ModelLimits;
-import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Set;
 
 /**
@@ -17,16 +16,16 @@ import java.util.Set;
  */
 final class TokenizerJson {
     private final Path path;
-    private final ModelLimits limits;
     private final TokenizerBuilder builder;
     private final Set<String> seen = new HashSet<>();
+    private final JsonScanner json;
     private boolean normalizes;
-    private boolean vocabularyRead;
-    private boolean mergesSkipped;
+    /** Where the merges are that are still to be read, or -1. */
+    private int mergesAt = -1;
 
     private TokenizerJson(Path path, ModelLimits limits) {
         this.path = path;
-        this.limits = limits;
+        json = JsonScanner.read(path, limits.tokenizerBytes());
         builder = new TokenizerBuilder(path, limits);
     }
 
@@ -36,40 +35,43 @@ final class TokenizerJson {
     }
 
     private BpeTokenizer read(TokenizerConfig config) {
-        try (JsonFile json = JsonFile.open(path, limits.tokenizerBytes())) {
-            json.readObject(parser -> member(json, parser));
-        }
-        if (mergesSkipped) {
-            // Merges name tokens, and here they come before them.
-            try (JsonFile json = JsonFile.open(path, limits.tokenizerBytes())) {
-                json.readObject(this::mergesOnly);
-            }
-        }
+        json.object(this::member);
+        json.end();
         for (String name : new String[] {"pre_tokenizer", "decoder", "model", "model.vocab", "model.merges"}) {
             if (!seen.contains(name)) {
                 throw error(Reason.CORRUPT, "\"" + name + "\" is missing");
             }
         }
+        if (mergesAt >= 0) {
+            json.moveTo(mergesAt);
+            merges();
+        }
         config.addedTokens().forEach(builder::addedElsewhere);
         return builder.build(normalizes, config);
     }
 
-    private void member(JsonFile json, JsonParser parser) throws IOException {
-        String name = parser.currentName();
+    private void member() {
+        String name = json.string();
         once(name);
         switch (name) {
             case "version" -> {
                 JsonNode version = json.tree();
                 if (!"1.0".equals(version.textValue())) {
-                    throw error(Reason.UNSUPPORTED, "the version must be \"1.0\", found " + version);
+                    throw error(Reason.UNSUPPORTED, "the version must be \"1.0\", found " + TokenizerBuilder.shortened(version.toString()));
                 }
             }
-            case "added_tokens" -> addedTokens(json, parser);
+            case "added_tokens" -> {
+                expect('[', "\"added_tokens\" must be an array");
+                json.array(() -> builder.added(AddedTokenReader.read(path, json.tree())));
+            }
             case "normalizer" -> normalizes = TokenizerSettings.normalizes(path, json.tree());
             case "pre_tokenizer" -> TokenizerSettings.checkPreTokenizer(path, json.tree());
             case "decoder" -> TokenizerSettings.checkDecoder(path, json.tree());
-            case "model" -> model(json, parser);
-            default -> parser.skipChildren();
+            case "model" -> {
+                expect('{', "\"model\" must be an object");
+                json.object(this::modelMember);
+            }
+            default -> json.pass();
         }
     }
 
@@ -84,100 +86,61 @@ final class TokenizerJson {
         }
     }
 
-    private void addedTokens(JsonFile json, JsonParser parser) throws IOException {
-        expect(parser, JsonToken.START_ARRAY, "\"added_tokens\" must be an array");
-        while (parser.nextToken() != JsonToken.END_ARRAY) {
-            builder.added(AddedTokenReader.read(path, json.tree()));
-        }
-    }
-
-    private void model(JsonFile json, JsonParser parser) throws IOException {
-        expect(parser, JsonToken.START_OBJECT, "\"model\" must be an object");
-        while (parser.nextToken() == JsonToken.FIELD_NAME) {
-            String name = parser.currentName();
-            parser.nextToken();
-            switch (name) {
-                case "vocab" -> {
-                    once("model.vocab");
-                    readVocabulary(path, parser, builder);
-                    vocabularyRead = true;
-                }
-                case "merges" -> {
-                    once("model.merges");
-                    if (vocabularyRead) {
-                        merges(parser);
-                    } else {
-                        mergesSkipped = true;
-                        parser.skipChildren();
-                    }
-                }
-                case "type", "dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges" ->
-                    TokenizerSettings.checkModel(path, name, json.tree());
-                default -> parser.skipChildren();
+    private void modelMember() {
+        String name = json.string();
+        switch (name) {
+            case "vocab" -> {
+                once("model.vocab");
+                expect('{', "the vocabulary must be an object of token and id");
+                readVocabulary(json, builder);
             }
+            case "merges" -> {
+                once("model.merges");
+                if (seen.contains("model.vocab")) {
+                    merges();
+                } else {
+                    // Merges name tokens, and here they come before them.
+                    mergesAt = json.position();
+                    json.pass();
+                }
+            }
+            case "type", "dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges" ->
+                TokenizerSettings.checkModel(path, name, json.tree());
+            default -> json.pass();
         }
     }
 
     /** Reads an object of token to id. */
-    static void readVocabulary(Path path, JsonParser parser, TokenizerBuilder builder) throws IOException {
-        if (parser.currentToken() != JsonToken.START_OBJECT) {
-            throw new ModelFileException(Reason.CORRUPT, path, "the vocabulary must be an object of token and id");
-        }
-        while (parser.nextToken() == JsonToken.FIELD_NAME) {
-            readToken(path, parser, builder, parser.currentName(), parser.nextToken());
-        }
+    static void readVocabulary(JsonScanner json, TokenizerBuilder builder) {
+        json.object(() -> builder.token(json.text(), json.length(), json.id()));
     }
 
-    /** Reads a token whose id the parser is on. */
-    static void readToken(Path path, JsonParser parser, TokenizerBuilder builder, String spelling, JsonToken value) throws IOException {
-        if (value != JsonToken.VALUE_NUMBER_INT || parser.getNumberType() == JsonParser.NumberType.BIG_INTEGER) {
-            throw new ModelFileException(
-                    Reason.TOKENIZER,
-                    path,
-                    "the id of \"" + TokenizerBuilder.shortened(spelling) + "\" must be a whole number, found "
-                            + TokenizerBuilder.shortened(parser.getText()));
-        }
-        builder.token(spelling, parser.getLongValue());
+    private void merges() {
+        expect('[', "\"merges\" must be an array");
+        json.array(this::merge);
     }
 
-    private void merges(JsonParser parser) throws IOException {
-        expect(parser, JsonToken.START_ARRAY, "\"merges\" must be an array");
-        JsonToken token;
-        while ((token = parser.nextToken()) != JsonToken.END_ARRAY) {
-            if (token == JsonToken.VALUE_STRING) {
-                char[] text = parser.getTextCharacters();
-                int from = parser.getTextOffset();
-                builder.merge(text, from, from + parser.getTextLength());
-            } else {
-                expect(parser, JsonToken.START_ARRAY, "a merge must be a string or an array of two strings");
-                String left = parser.nextTextValue();
-                String right = parser.nextTextValue();
-                if (left == null || right == null || parser.nextToken() != JsonToken.END_ARRAY) {
-                    throw error(Reason.CORRUPT, "a merge must be a string or an array of two strings");
-                }
-                builder.merge(left, right);
-            }
-        }
-    }
-
-    private void mergesOnly(JsonParser parser) throws IOException {
-        if (!parser.currentName().equals("model")) {
-            parser.skipChildren();
+    private void merge() {
+        if (json.peek() == '"') {
+            json.readString();
+            builder.merge(json.text(), 0, json.length());
             return;
         }
-        while (parser.nextToken() == JsonToken.FIELD_NAME) {
-            boolean found = parser.currentName().equals("merges");
-            parser.nextToken();
-            if (found) {
-                merges(parser);
-            } else {
-                parser.skipChildren();
-            }
+        expect('[', "a merge must be a string or an array of two strings");
+        List<String> parts = new ArrayList<>(2);
+        json.array(() -> {
+            expect('"', "a merge must be a string or an array of two strings");
+            json.readString();
+            parts.add(json.string());
+        });
+        if (parts.size() != 2) {
+            throw error(Reason.CORRUPT, "a merge must be a string or an array of two strings");
         }
+        builder.merge(parts.get(0), parts.get(1));
     }
 
-    private void expect(JsonParser parser, JsonToken token, String message) {
-        if (parser.currentToken() != token) {
+    private void expect(char c, String message) {
+        if (json.peek() != c) {
             throw error(Reason.CORRUPT, message);
         }
     }

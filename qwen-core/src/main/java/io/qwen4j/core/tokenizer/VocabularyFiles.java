@@ -1,6 +1,5 @@
 package io.qwen4j.core.tokenizer;
 
-import com.fasterxml.jackson.core.JsonToken;
 import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.ModelLimits;
@@ -29,12 +28,9 @@ final class VocabularyFiles {
                     "vocab.json and merges.txt are read as those of Qwen2Tokenizer, tokenizer_config.json says " + tokenizerClass);
         }
         var builder = new TokenizerBuilder(vocabulary, limits);
-        try (JsonFile json = JsonFile.open(vocabulary, limits.tokenizerBytes())) {
-            json.readObject(parser -> {
-                JsonToken value = parser.currentToken();
-                TokenizerJson.readToken(vocabulary, parser, builder, parser.currentName(), value);
-            });
-        }
+        JsonScanner json = JsonScanner.read(vocabulary, limits.tokenizerBytes());
+        TokenizerJson.readVocabulary(json, builder);
+        json.end();
         readMerges(merges, builder, limits);
         config.addedTokens().forEach(builder::added);
         return builder.build(true, config);

@@ -115,7 +115,7 @@ class RefusalsTest {
     static Stream<Arguments> texts() {
         String whole = new String(new SmallFiles().bytes(), StandardCharsets.UTF_8);
         return Stream.of(
-                Arguments.of("empty", Reason.CORRUPT, ""),
+                Arguments.of("empty", Reason.TRUNCATED, ""),
                 Arguments.of("no JSON", Reason.CORRUPT, "tokenizer"),
                 Arguments.of("array", Reason.CORRUPT, "[]"),
                 Arguments.of("cut", Reason.TRUNCATED, whole.substring(0, whole.length() / 2)),
