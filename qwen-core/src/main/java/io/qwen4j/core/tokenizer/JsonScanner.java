@@ -231,7 +231,7 @@ final class JsonScanner {
         boolean number = at > first;
         if (number ? next == '.' || next == 'e' || next == 'E' || at - first > 18 : "\"{[tfn".indexOf(next) >= 0) {
             throw new ModelFileException(
-                    Reason.TOKENIZER, path, "the id of \"" + TokenizerBuilder.shortened(string()) + "\" must be a whole number, at byte " + start);
+                    Reason.TOKENIZER, path, "the id of \"" + TokenizerBuilder.shortened(string()) + "\" must be a whole number of at most 18 digits, at byte " + start);
         }
         if (!number || (bytes[first] == '0' && at - first > 1)) {
             throw corrupt("expected a number");
