@@ -1,5 +1,6 @@
 package io.qwen4j.tool;
 
+import io.qwen4j.LoadOptions;
 import io.qwen4j.QwenModel;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -24,7 +25,8 @@ final class LogitsCommand implements Command {
 
     @Override
     public String details() {
-        return "The file holds one F32 tensor, logits [T, V]: T tokens, V vocabulary rows. No tokenizer files are needed.";
+        return "The file holds one F32 tensor, logits [T, V]: T tokens, V vocabulary rows. No tokenizer files are needed."
+                + " Keys and values are stored in f32 unless --kv-cache says otherwise.";
     }
 
     @Override
@@ -38,7 +40,11 @@ final class LogitsCommand implements Command {
     public void run(Arguments arguments, Streams streams) throws IOException {
         int[] ids = TokenIds.array(TokenIds.parseList("--ids", arguments.requiredText("--ids")));
         Path output = Path.of(arguments.requiredText("--output"));
-        try (QwenModel model = CommonFlags.load(arguments, streams);
+        LoadOptions.Builder load = CommonFlags.exactCache(arguments);
+        if (arguments.integer("--context", 1, 0) == 0) {
+            load.contextLength(ids.length);
+        }
+        try (QwenModel model = CommonFlags.load(arguments, streams, load);
                 LogitsFile file = new LogitsFile(output, ids.length, model.info().vocabularyRows());
                 ProgressBar bar = new ProgressBar(streams.err())) {
             model.logits(ids, (position, row) -> {

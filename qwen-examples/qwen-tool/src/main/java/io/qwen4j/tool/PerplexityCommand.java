@@ -45,7 +45,7 @@ final class PerplexityCommand implements Command {
     public void run(Arguments arguments, Streams streams) throws IOException {
         String name = arguments.requiredText("--file");
         String text = TextFile.read(name, streams);
-        try (QwenModel model = CommonFlags.load(arguments, streams)) {
+        try (QwenModel model = CommonFlags.load(arguments, streams, CommonFlags.exactCache(arguments))) {
             int window = arguments.has("--context")
                     ? model.info().contextLength()
                     : Math.min(DEFAULT_WINDOW, model.info().contextLength());
