@@ -39,7 +39,7 @@ final class Backends {
         if (problems.isEmpty()) {
             LOG.info("backend: {}", ops.description());
         } else {
-            LOG.info("backend: {}; not used: {}", ops.description(), String.join("; ", problems));
+            LOG.warn("backend: {}; not used: {}", ops.description(), String.join("; ", problems));
         }
         return ops;
     }
