@@ -22,15 +22,8 @@
 #include "cpu/swiglu.inl"
 #include "cpu/rotate.inl"
 #include "cpu/attend.inl"
-#if __has_include("cpu/quant_formats.inl")
 #include "cpu/quantize_rows.inl"
 #include "cpu/quant_formats.inl"
-#else
-namespace qw::QW_TARGET {
-static const WeightFormat* quantized_format(WeightType) { return nullptr; }
-static QuantizeRows quantize_rows = nullptr;
-}
-#endif
 
 #define QW_TEXT_OF(x) #x
 #define QW_TEXT(x) QW_TEXT_OF(x)

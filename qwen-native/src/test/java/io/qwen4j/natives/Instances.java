@@ -1,0 +1,27 @@
+package io.qwen4j.natives;
+
+import io.qwen4j.InstructionSet;
+import io.qwen4j.core.ops.JavaOps;
+import io.qwen4j.core.ops.Ops;
+import io.qwen4j.core.ops.OpsOptions;
+import java.util.Arrays;
+import java.util.stream.Stream;
+
+/** The backends that tests compare. */
+final class Instances {
+    private Instances() {}
+
+    /** Every instruction set of this machine; none where there is no library. */
+    static Stream<InstructionSet> instructionSets() {
+        return Arrays.stream(InstructionSet.values()).filter(i -> i.compareTo(NativeRuntime.instance().best()) <= 0);
+    }
+
+    static Ops cpu(InstructionSet set, int threads) {
+        return new CpuOpsProvider().create(new OpsOptions(threads, set));
+    }
+
+    /** The definition. */
+    static Ops java() {
+        return new JavaOps(new OpsOptions(2, null));
+    }
+}
