@@ -1,0 +1,22 @@
+package io.qwen4j.natives;
+
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
+
+import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.importer.ClassFileImporter;
+import org.junit.jupiter.api.Test;
+
+/** Of what this module sees, only this module sees JavaCPP, and only in the binding. */
+class JavaCppArrowTest {
+    @Test
+    void onlyTheBindingSeesJavaCpp() {
+        JavaClasses classes = new ClassFileImporter().importPackages("io.qwen4j");
+        noClasses()
+                .that()
+                .doNotHaveFullyQualifiedName(NativeLibrary.class.getName())
+                .should()
+                .dependOnClassesThat()
+                .resideInAPackage("org.bytedeco..")
+                .check(classes);
+    }
+}
