@@ -7,8 +7,8 @@ import java.util.List;
 import java.util.Random;
 
 /**
- * Texts to measure with: English, Chinese and code in turn. Words are drawn from the vocabulary, the frequent ones more often (Zipf), so that a
- * long text has many different words and a cache of words is not flattered.
+ * Texts to measure with: English, Chinese and code in turn. Words are drawn from the vocabulary, the frequent ones more often (Zipf), so
+ * that a long text has many different words and a cache of words is not flattered.
  */
 final class Texts {
     static final String SHORT = "What is the capital of Japan, and how many people live there?";
@@ -78,7 +78,8 @@ final class Texts {
         for (int method = 0; method < 3; method++) {
             String name = drawn(words) + Character.toUpperCase(drawn(words).charAt(0)) + drawn(words);
             String argument = drawn(words);
-            out.append("    public int ").append(name).append("(int ").append(argument).append(") {\n        if (").append(argument).append(" > ");
+            out.append("    public int ").append(name).append("(int ").append(argument);
+            out.append(") {\n        if (").append(argument).append(" > ");
             out.append(random.nextInt(1000)).append(") {\n            return this.").append(drawn(words)).append("[").append(argument);
             out.append("] * ").append(random.nextInt(100)).append(";  // ").append(drawn(words)).append(' ').append(drawn(words));
             out.append("\n        }\n        return -1;\n    }\n\n");

@@ -26,7 +26,9 @@ final class AddedTokenReader {
         }
         if (flag(file, token, id, "single_word")) {
             throw new ModelFileException(
-                    Reason.UNSUPPORTED, file, "the added token \"" + TokenizerBuilder.shortened(content.textValue()) + "\" has single_word");
+                    Reason.UNSUPPORTED,
+                    file,
+                    "the added token \"" + TokenizerBuilder.shortened(content.textValue()) + "\" has single_word");
         }
         return new AddedToken(
                 id,
@@ -40,7 +42,8 @@ final class AddedTokenReader {
     private static boolean flag(Path file, JsonNode token, int id, String name) {
         JsonNode value = token.path(name);
         if (!value.isBoolean() && !value.isMissingNode()) {
-            throw new ModelFileException(Reason.TOKENIZER, file, "\"" + name + "\" of the added token of id " + id + " must be true or false");
+            throw new ModelFileException(
+                    Reason.TOKENIZER, file, "\"" + name + "\" of the added token of id " + id + " must be true or false");
         }
         return value.asBoolean(false);
     }

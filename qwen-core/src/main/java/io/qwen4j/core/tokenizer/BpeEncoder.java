@@ -7,8 +7,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Words to ids: the bytes of a word are merged by rank, leftmost first, until no pair merges. Thread-safe.
  *
- * <p>Short words go through a table of words seen before; it is direct-mapped, of fixed size, and a race between threads costs a miss at most,
- * because its entries never change.
+ * <p>Short words go through a table of words seen before; it is direct-mapped, of fixed size, and a race between threads costs a miss at
+ * most, because its entries never change.
  */
 final class BpeEncoder {
     /** Longest word that is remembered, in characters. With {@link #CACHE_BITS} it bounds the table to about 6 MiB. */

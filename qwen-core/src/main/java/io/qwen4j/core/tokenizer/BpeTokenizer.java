@@ -23,7 +23,12 @@ public final class BpeTokenizer implements Tokenizer {
     /** Tokens that are looked for after normalising; their spelling is normalised too. */
     private final AddedTokens normalized;
 
-    BpeTokenizer(Vocabulary vocabulary, BpeEncoder encoder, Collection<AddedToken> addedTokens, boolean normalizes, SpecialTokens specialTokens) {
+    BpeTokenizer(
+            Vocabulary vocabulary,
+            BpeEncoder encoder,
+            Collection<AddedToken> addedTokens,
+            boolean normalizes,
+            SpecialTokens specialTokens) {
         this.vocabulary = vocabulary;
         this.encoder = encoder;
         this.normalizes = normalizes;

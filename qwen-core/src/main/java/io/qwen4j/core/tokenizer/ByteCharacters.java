@@ -3,8 +3,8 @@ package io.qwen4j.core.tokenizer;
 import java.util.Arrays;
 
 /**
- * The spelling of bytes in vocabulary files, that of GPT-2: printable bytes stand for themselves, the other 68 in ascending order for U+0100
- * and what follows (a space is U+0120).
+ * The spelling of bytes in vocabulary files, that of GPT-2: printable bytes stand for themselves, the other 68 in ascending order for
+ * U+0100 and what follows (a space is U+0120).
  */
 final class ByteCharacters {
     private static final int END = 0x144;

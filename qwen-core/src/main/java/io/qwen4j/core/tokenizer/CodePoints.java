@@ -5,9 +5,9 @@ import java.util.Arrays;
 /**
  * What the tokenizer asks of a code point: letter, number, white space or other, and whether NFC has to look at it.
  *
- * <p>The tables are our own, because those of the JDK change with its version (17 has Unicode 13, 25 has Unicode 16) and ids may not. Letters
- * and numbers are those of Unicode 16, as in the regular expressions of the tokenizers library 0.21; normalisation is that of Unicode 9, as
- * in the crate which that library normalises with. A code point newer than that is left alone.
+ * <p>The tables are our own, because those of the JDK change with its version (17 has Unicode 13, 25 has Unicode 16) and ids may not.
+ * Letters and numbers are those of Unicode 16, as in the regular expressions of the tokenizers library 0.21; normalisation is that of
+ * Unicode 9, as in the crate which that library normalises with. A code point newer than that is left alone.
  */
 final class CodePoints {
     static final int OTHER = 0;

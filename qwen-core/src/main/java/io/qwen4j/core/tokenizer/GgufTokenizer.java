@@ -54,7 +54,8 @@ final class GgufTokenizer {
         String preTokenizer = metadata.string(PREFIX + "pre", "qwen2");
         if (!PRE_TOKENIZERS.contains(preTokenizer)) {
             throw error(
-                    Reason.UNSUPPORTED, PREFIX + "pre must be one of " + PRE_TOKENIZERS + ", found " + TokenizerBuilder.shortened(preTokenizer));
+                    Reason.UNSUPPORTED,
+                    PREFIX + "pre must be one of " + PRE_TOKENIZERS + ", found " + TokenizerBuilder.shortened(preTokenizer));
         }
         require(TOKENS);
         require(TYPES);

@@ -9,8 +9,9 @@ import java.nio.file.Path;
 import java.util.Arrays;
 
 /**
- * Reads the two large parts of a tokenizer file, vocabulary and merges, without an object for each of their 300,000 strings; every other part
- * goes to Jackson. In a new JVM, before anything is compiled, this takes a tenth of the time of a general parser (15 ms in place of 150).
+ * Reads the two large parts of a tokenizer file, vocabulary and merges, without an object for each of their 300,000 strings; every other
+ * part goes to Jackson. In a new JVM, before anything is compiled, this takes a tenth of the time of a general parser (15 ms in place of
+ * 150).
  */
 final class JsonScanner {
     private static final int MAX_DEPTH = 64;
@@ -231,7 +232,10 @@ final class JsonScanner {
         boolean number = at > first;
         if (number ? next == '.' || next == 'e' || next == 'E' || at - first > 18 : "\"{[tfn".indexOf(next) >= 0) {
             throw new ModelFileException(
-                    Reason.TOKENIZER, path, "the id of \"" + TokenizerBuilder.shortened(string()) + "\" must be a whole number of at most 18 digits, at byte " + start);
+                    Reason.TOKENIZER,
+                    path,
+                    "the id of \"" + TokenizerBuilder.shortened(string()) + "\" must be a whole number of at most 18 digits,"
+                            + " at byte " + start);
         }
         if (!number || (bytes[first] == '0' && at - first > 1)) {
             throw corrupt("expected a number");

@@ -6,8 +6,8 @@ import java.util.concurrent.ThreadLocalRandom;
 /**
  * The merges: for a pair of neighbouring tokens its rank, and for a rank the token it makes.
  *
- * <p>An open hash table with linear probing; an entry is one long (left id, right id, rank), so that a look-up touches one cache line. It is
- * at most half full: 4 MiB for the 151,387 merges of Qwen2.5.
+ * <p>An open hash table with linear probing; an entry is one long (left id, right id, rank), so that a look-up touches one cache line. It
+ * is at most half full: 4 MiB for the 151,387 merges of Qwen2.5.
  */
 final class Merges {
     /** What {@link #rank} says of a pair that does not merge; more than any rank. */

@@ -3,8 +3,8 @@ package io.qwen4j.core.tokenizer;
 import java.util.Arrays;
 
 /**
- * Normalisation form C in linear time: marks of a long run are sorted by counting, where {@link java.text.Normalizer} inserts one by one and
- * needs a quadratic time.
+ * Normalisation form C in linear time: marks of a long run are sorted by counting, where {@link java.text.Normalizer} inserts one by one
+ * and needs a quadratic time.
  */
 final class Nfc {
     /** Runs of marks up to this length are sorted by insertion. */

@@ -1,7 +1,8 @@
 package io.qwen4j.core.tokenizer;
 
 /**
- * Cuts text into words as the regular expression of Qwen2 does, without a regular expression: linear in the text, no stack, no backtracking.
+ * Cuts text into words as the regular expression of Qwen2 does, without a regular expression: linear in the text, no stack, no
+ * backtracking.
  *
  * <pre>
  * (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+

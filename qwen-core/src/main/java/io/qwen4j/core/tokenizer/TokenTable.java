@@ -82,7 +82,7 @@ final class TokenTable {
         return index[slot(hash, token, from, to - from)];
     }
 
-    /** Whether a token that is there has these bytes. A plain loop: most have a few bytes, and it runs before the compiler knows better ways. */
+    /** Whether a token that is there has these bytes. A plain loop: most have a few bytes, and it runs before anything is compiled. */
     boolean is(int id, byte[] token, int from, int length) {
         if (lengths[id] != length) {
             return false;

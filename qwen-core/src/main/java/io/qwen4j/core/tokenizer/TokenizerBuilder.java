@@ -91,7 +91,9 @@ final class TokenizerBuilder {
 
     private void checkByteToken(String spelling) {
         if (spelling.startsWith("<0x") && spelling.endsWith(">")) {
-            boolean hex = spelling.length() == 6 && Character.digit(spelling.charAt(3), 16) >= 0 && Character.digit(spelling.charAt(4), 16) >= 0;
+            boolean hex = spelling.length() == 6
+                    && Character.digit(spelling.charAt(3), 16) >= 0
+                    && Character.digit(spelling.charAt(4), 16) >= 0;
             if (!hex) {
                 throw bad("the byte token \"" + shortened(spelling) + "\" must have two hexadecimal digits");
             }
@@ -156,7 +158,8 @@ final class TokenizerBuilder {
     private void finishTokens() {
         int twice = table.index();
         if (twice >= 0) {
-            throw bad("the token of id " + twice + " occurs twice, \"" + shortened(new String(table.bytes(twice), StandardCharsets.UTF_8)) + "\"");
+            String token = new String(table.bytes(twice), StandardCharsets.UTF_8);
+            throw bad("the token of id " + twice + " occurs twice, \"" + shortened(token) + "\"");
         }
         indexed = true;
     }
@@ -170,7 +173,8 @@ final class TokenizerBuilder {
         if (spelling.length() > AddedToken.MAX_LENGTH) {
             throw error(
                     Reason.LIMIT,
-                    "the added token of id " + token.id() + " has " + spelling.length() + " characters, the limit is " + AddedToken.MAX_LENGTH);
+                    "the added token of id " + token.id() + " has " + spelling.length() + " characters, the limit is "
+                            + AddedToken.MAX_LENGTH);
         }
         if (token.id() < 0 || token.id() >= maxTokens) {
             throw badId(token.id(), spelling);
@@ -190,7 +194,8 @@ final class TokenizerBuilder {
         if (known == null) {
             added(token);
         } else if (known.id() != token.id()) {
-            throw bad("the added token \"" + shortened(token.spelling()) + "\" has the id " + known.id() + ", in tokenizer_config.json " + token.id());
+            String what = "the added token \"" + shortened(token.spelling()) + "\" has the id " + known.id();
+            throw bad(what + ", in tokenizer_config.json " + token.id());
         }
     }
 
@@ -253,7 +258,7 @@ final class TokenizerBuilder {
                 throw bad("merge " + i / 3 + " occurs twice, of the tokens " + pairs[i] + " and " + pairs[i + 1]);
             }
             if (hidden.get(pairs[i + 2])) {
-                throw bad("merge " + i / 3 + " makes the special token " + pairs[i + 2] + "; ordinary text must not become a special token");
+                throw bad("merge " + i / 3 + " makes the special token " + pairs[i + 2] + ", which ordinary text must not become");
             }
         }
         return merges;

@@ -84,7 +84,10 @@ final class TokenizerConfig implements TokenizerBuilder.Roles {
             return Integer.parseInt(key);
         } catch (NumberFormatException e) {
             throw new ModelFileException(
-                    Reason.TOKENIZER, path, "the id of an added token must be a number, found \"" + TokenizerBuilder.shortened(key) + "\"", e);
+                    Reason.TOKENIZER,
+                    path,
+                    "the id of an added token must be a number, found \"" + TokenizerBuilder.shortened(key) + "\"",
+                    e);
         }
     }
 

@@ -21,7 +21,9 @@ final class TokenizerFiles {
             BasicFileAttributes attributes = Files.readAttributes(path, BasicFileAttributes.class);
             if (!attributes.isRegularFile()) {
                 throw new ModelFileException(
-                        Reason.PATH, path, "expected a regular file, found " + (attributes.isDirectory() ? "a directory" : "a special file"));
+                        Reason.PATH,
+                        path,
+                        "expected a regular file, found " + (attributes.isDirectory() ? "a directory" : "a special file"));
             }
             if (attributes.size() > limit) {
                 throw new ModelFileException(Reason.LIMIT, path, "the file has " + attributes.size() + " bytes, the limit is " + limit);

@@ -44,7 +44,7 @@ class AddedTokenTest {
 
     @Test
     void plainTextHasNoControlTokens() {
-        for (String text : new String[] {"<|im_end|>", "a<|im_start|>system\nb", "<tool_call>{}</tool_call>", "<|endoftext|><|fim_prefix|>"}) {
+        for (String text : new String[] {"<|im_end|>", "a<|im_start|>system\nb", "<tool_call>{}", "<|endoftext|><|fim_prefix|>"}) {
             int[] ids = real.encode(text, ControlTokens.PLAIN);
             assertTrue(Arrays.stream(ids).allMatch(id -> id < 151_643), text);
             assertEquals(text, real.decode(ids));
@@ -82,7 +82,9 @@ class AddedTokenTest {
     void segmentsAreEncodedAsTheWhole() {
         long seed = System.nanoTime();
         var random = new Random(seed);
-        String[] parts = {"Hello", " ", "\n", "e", "\u0301", "'s", "42", "\u4f60\u597d", "<|im_end|>", "\n\n", "\u1100", "\u1161", "a b c", "<tool_call>"};
+        String[] parts = {
+            "Hello", " ", "\n", "e", "\u0301", "'s", "42", "\u4f60\u597d", "<|im_end|>", "\n\n", "\u1100", "\u1161", "a b c", "<tool_call>"
+        };
         for (int round = 0; round < 2000; round++) {
             List<Segment> segments = new ArrayList<>();
             for (int i = random.nextInt(10); i >= 0; i--) {

@@ -16,7 +16,8 @@ import org.junit.jupiter.api.io.TempDir;
 /** Damaged files are read or refused, and nothing else happens. */
 class DamagedFileTest {
     private static final String[] PIECES = {
-        "{", "}", "[", "]", "\"", ",", ":", "null", "-1", "1e9", "99999999999999999999", "\\ud800", "\\u0000", "true", "\u0120", "<|end|>", "\"id\":", "\"\""
+        "{", "}", "[", "]", "\"", ",", ":", "null", "-1", "1e9", "99999999999999999999", "\\ud800", "\\u0000", "true",
+        "\u0120", "<|end|>", "\"id\":", "\"\""
     };
 
     @TempDir
@@ -76,7 +77,7 @@ class DamagedFileTest {
     void configuration() throws IOException {
         var files = new SmallFiles();
         Files.write(directory.resolve("tokenizer.json"), files.bytes());
-        String config = "{\"add_bos_token\":false,\"added_tokens_decoder\":{\"267\":{\"content\":\"<|end|>\",\"lstrip\":false,\"special\":true}},"
+        String config = "{\"add_bos_token\":false,\"added_tokens_decoder\":{\"267\":{\"content\":\"<|end|>\",\"special\":true}},"
                 + "\"bos_token\":null,\"chat_template\":\"{{ x }}\",\"eos_token\":\"<|end|>\",\"pad_token\":{\"content\":\"hell\"}}";
         damage("tokenizer_config.json", config.getBytes(StandardCharsets.UTF_8), 700);
     }

@@ -108,8 +108,8 @@ class FileFormsTest {
         Files.write(directory.resolve("tokenizer.json"), new SmallFiles().bytes());
         Files.writeString(
                 directory.resolve("tokenizer_config.json"),
-                "{\"bos_token\":{\"content\":\"<|e|>\"},\"eos_token\":\"<|end|>\",\"pad_token\":\"hell\",\"unk_token\":null,\"add_bos_token\":true,"
-                        + "\"other\":{\"eos_token\":1}}");
+                "{\"bos_token\":{\"content\":\"<|e|>\"},\"eos_token\":\"<|end|>\",\"pad_token\":\"hell\",\"unk_token\":null,"
+                        + "\"add_bos_token\":true,\"other\":{\"eos_token\":1}}");
         BpeTokenizer small = load();
         int end = small.addedToken("<|end|>").orElseThrow();
         int hell = small.encode("hell")[0];

@@ -49,7 +49,8 @@ class RefusalsTest {
                 row("negative id", Reason.TOKENIZER, "-1", f -> f.vocabulary.put("zz", -1)),
                 row("id that is a fraction", Reason.TOKENIZER, "whole number", f -> f.vocabulary.put("zz", 1.5)),
                 row("id that is a string", Reason.TOKENIZER, "whole number", f -> f.vocabulary.put("zz", "1")),
-                row("id beyond 64 bits", Reason.TOKENIZER, "whole number", f -> f.vocabulary.put("zz", new java.math.BigInteger("9".repeat(30)))),
+                row("id beyond 64 bits", Reason.TOKENIZER, "whole number", f ->
+                        f.vocabulary.put("zz", new java.math.BigInteger("9".repeat(30)))),
                 row("id of 2^55", Reason.LIMIT, "limit", f -> f.vocabulary.put("zz", 1L << 55)),
                 row("id of 2^62", Reason.TOKENIZER, "18 digits", f -> f.vocabulary.put("zz", 1L << 62)),
                 row("id beyond the limit", Reason.LIMIT, "limit", f -> f.vocabulary.put("zz", 1 << 20)),
@@ -64,22 +65,26 @@ class RefusalsTest {
                 row("empty added token", Reason.TOKENIZER, "is empty", f -> f.add("", false)),
                 row("endless added token", Reason.LIMIT, "characters", f -> f.add("x".repeat(1025), false)),
                 row("added token twice", Reason.TOKENIZER, "occurs twice", f -> f.add("<tool>", false)),
-                row("added token with the id of another", Reason.TOKENIZER, "two added tokens", f -> f.add("<x>", false).put("id", f.next - 2)),
+                row("added token with the id of another", Reason.TOKENIZER, "two added tokens", f ->
+                        f.add("<x>", false).put("id", f.next - 2)),
                 row("added token with the id of a word", Reason.TOKENIZER, "of another token", f -> f.add("<x>", false).put("id", 258)),
                 row("added token with a negative id", Reason.TOKENIZER, "-5", f -> f.add("<x>", false).put("id", -5)),
                 row("added token that is a word", Reason.TOKENIZER, "in the vocabulary", f -> f.add("hell", false)),
-                row("special token made of text", Reason.TOKENIZER, "special token", f -> f.add("hell", true).put("id", f.vocabulary.get("hell").intValue())),
+                row("special token made of text", Reason.TOKENIZER, "special token", f -> f.add("hell", true).put("id", 258)),
                 row("added token without text", Reason.TOKENIZER, "content", f -> f.add("<x>", false).remove("content")),
                 row("added token without id", Reason.TOKENIZER, "id", f -> f.add("<x>", false).remove("id")),
                 row("added token with a number as flag", Reason.TOKENIZER, "true or false", f -> f.add("<x>", false).put("lstrip", 1)),
                 row("whole words only", Reason.UNSUPPORTED, "single_word", f -> f.add("<x>", false).put("single_word", true)),
-                row("another regular expression", Reason.UNSUPPORTED, "pre-tokenizer", f -> ((ObjectNode) f.preTokenizer(0).get("pattern")).put("Regex", "(a+)+$")),
-                row("a string as pattern", Reason.UNSUPPORTED, "pre-tokenizer", f -> f.preTokenizer(0).putObject("pattern").put("String", " ")),
+                row("another regular expression", Reason.UNSUPPORTED, "pre-tokenizer", f ->
+                        ((ObjectNode) f.preTokenizer(0).get("pattern")).put("Regex", "(a+)+$")),
+                row("a string as pattern", Reason.UNSUPPORTED, "pre-tokenizer", f ->
+                        f.preTokenizer(0).putObject("pattern").put("String", " ")),
                 row("another behaviour", Reason.UNSUPPORTED, "pre-tokenizer", f -> f.preTokenizer(0).put("behavior", "Removed")),
                 row("inverted", Reason.UNSUPPORTED, "pre-tokenizer", f -> f.preTokenizer(0).put("invert", true)),
                 row("prefix space", Reason.UNSUPPORTED, "pre-tokenizer", f -> f.preTokenizer(1).put("add_prefix_space", true)),
                 row("expression of GPT-2", Reason.UNSUPPORTED, "pre-tokenizer", f -> f.preTokenizer(1).remove("use_regex")),
-                row("another pre-tokenizer", Reason.UNSUPPORTED, "pre-tokenizer", f -> f.json.putObject("pre_tokenizer").put("type", "Whitespace")),
+                row("another pre-tokenizer", Reason.UNSUPPORTED, "pre-tokenizer", f ->
+                        f.json.putObject("pre_tokenizer").put("type", "Whitespace")),
                 row("no pre-tokenizer", Reason.UNSUPPORTED, "pre-tokenizer", f -> f.json.putNull("pre_tokenizer")),
                 row("pre-tokenizer missing", Reason.CORRUPT, "pre_tokenizer", f -> f.json.remove("pre_tokenizer")),
                 row("another normalizer", Reason.UNSUPPORTED, "normalizer", f -> f.json.putObject("normalizer").put("type", "NFKC")),
@@ -126,7 +131,8 @@ class RefusalsTest {
                 Arguments.of("duplicate token", Reason.TOKENIZER, whole.replace("\"hell\":", "\"he\":")),
                 Arguments.of("two models", Reason.DUPLICATE, whole.replaceFirst("\"version\":\"1.0\"", "\"model\":{},\"model\":{}")),
                 Arguments.of("two vocabularies", Reason.DUPLICATE, whole.replaceFirst("\"type\":\"BPE\"", "\"vocab\":{},\"type\":\"BPE\"")),
-                Arguments.of("duplicate setting", Reason.DUPLICATE, whole.replaceFirst("\"invert\":false", "\"invert\":false,\"invert\":true")),
+                Arguments.of("duplicate setting", Reason.DUPLICATE,
+                        whole.replaceFirst("\"invert\":false", "\"invert\":false,\"invert\":true")),
                 Arguments.of("NaN", Reason.CORRUPT, whole.replaceFirst("\"hell\":[0-9]+", "\"hell\":NaN")));
     }
 
@@ -199,8 +205,10 @@ class RefusalsTest {
     void limitsAreSettable() throws IOException {
         Files.write(directory.resolve("tokenizer.json"), new SmallFiles().bytes());
         ModelLimits d = ModelLimits.DEFAULT;
-        assertRefused(Reason.LIMIT, new ModelLimits(d.headerBytes(), 1000, d.tensors(), d.layers(), d.vocabulary(), d.templateCharacters()));
-        assertRefused(Reason.LIMIT, new ModelLimits(d.headerBytes(), d.tokenizerBytes(), d.tensors(), d.layers(), 200, d.templateCharacters()));
+        assertRefused(Reason.LIMIT,
+                new ModelLimits(d.headerBytes(), 1000, d.tensors(), d.layers(), d.vocabulary(), d.templateCharacters()));
+        assertRefused(Reason.LIMIT,
+                new ModelLimits(d.headerBytes(), d.tokenizerBytes(), d.tensors(), d.layers(), 200, d.templateCharacters()));
     }
 
     static Stream<Arguments> configs() {

@@ -11,7 +11,9 @@ import java.nio.file.Path;
 
 /** A tokenizer of 256 bytes, a few merges and three added tokens, to be changed by a test and written to a directory. */
 final class SmallFiles {
-    static final String[] MERGES = {"h e", "l l", "he ll", "hell o", "\u0120 w", "o r", "\u0120w or", "l d", "\u0120wor ld", "a a", "aa aa"};
+    static final String[] MERGES = {
+        "h e", "l l", "he ll", "hell o", "\u0120 w", "o r", "\u0120w or", "l d", "\u0120wor ld", "a a", "aa aa"
+    };
 
     final ObjectNode json;
     final ObjectNode vocabulary;

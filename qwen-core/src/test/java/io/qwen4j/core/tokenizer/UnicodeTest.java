@@ -113,9 +113,10 @@ class UnicodeTest {
         long seed = System.nanoTime();
         var random = new Random(seed);
         String[] parts = {
-            "'", "s", "S", "\u017f", "'ll", "'RE", "'vE", "'m", "'D", "'t", " ", "  ", "\n", "\r\n", "\t", "\u00a0", "\u3000", "\u0085", "\u2028", "a",
-            "word", "\u00e9", "\u4e2d", "\ud835\udc00", "\u0301", "1", "42", "\u0663", "\u00bd", "\ud835\udfd8", "!", "...", "_", "\ud83d\udc4d",
-            "\u200d", "\u0000", "\u001f", "\ue000", "\u0e01", "\u0e38", "\u0939\u093f", "\uac00", "\u1100", "\ufe0f", "$", "\u2019"
+            "'", "s", "S", "\u017f", "'ll", "'RE", "'vE", "'m", "'D", "'t", " ", "  ", "\n", "\r\n", "\t", "\u00a0", "\u3000", "\u0085",
+            "\u2028", "a", "word", "\u00e9", "\u4e2d", "\ud835\udc00", "\u0301", "1", "42", "\u0663", "\u00bd", "\ud835\udfd8", "!", "...", "_",
+            "\ud83d\udc4d", "\u200d", "\u0000", "\u001f", "\ue000", "\u0e01", "\u0e38", "\u0939\u093f", "\uac00", "\u1100",
+            "\ufe0f", "$", "\u2019"
         };
         for (int round = 0; round < 20_000; round++) {
             var text = new StringBuilder();
