@@ -144,7 +144,7 @@ class FileFormsTest {
             tokens[id] = "[PAD" + id + "]";
             types[id] = 5;
         }
-        json.get("model").get("vocab").fields().forEachRemaining(token -> {
+        json.get("model").get("vocab").properties().forEach(token -> {
             tokens[token.getValue().intValue()] = token.getKey();
             types[token.getValue().intValue()] = 1;
         });
@@ -249,7 +249,7 @@ class FileFormsTest {
         for (int id = 0; id < tokens.length; id++) {
             tokens[id] = "[PAD" + id + "]";
         }
-        files.vocabulary.fields().forEachRemaining(token -> tokens[token.getValue().intValue()] = token.getKey());
+        files.vocabulary.properties().forEach(token -> tokens[token.getValue().intValue()] = token.getKey());
         files.added.forEach(token -> tokens[token.get("id").intValue()] = token.get("content").textValue());
         return GgufValue.of(Arrays.stream(tokens).map(change).collect(Collectors.toList()));
     }
