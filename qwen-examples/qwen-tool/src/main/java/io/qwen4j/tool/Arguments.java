@@ -7,8 +7,8 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A parsed command line. {@code --name value} and {@code --name=value} are the same, {@code --} ends the options, and of an option given twice
- * the last value counts, except where all of them are asked for.
+ * A parsed command line. {@code --name value} and {@code --name=value} are the same, {@code --} ends the options, and of an option given
+ * twice the last value counts, except where all of them are asked for.
  */
 final class Arguments {
     private final Map<String, List<String>> values = new LinkedHashMap<>();

@@ -32,9 +32,10 @@ final class BenchCommand implements Command {
 
     @Override
     public String details() {
-        return "After one warm-up, each repetition measures two requests of random token ids. Decode: D tokens of context (at least 1), then G tokens, "
-                + "timed from the first of them. Prefill: D + P tokens; the time that the first request took for its D tokens is subtracted. "
-                + "Time to first token is that of the whole second request. End tokens are ignored. Figures are medians, then minimum and maximum.";
+        return "After one warm-up, each repetition measures two requests of random token ids. Decode: D tokens of context (at "
+                + "least 1), then G tokens, timed from the first of them. Prefill: D + P tokens; the time that the first request "
+                + "took for its D tokens is subtracted. Time to first token is that of the whole second request. End tokens are "
+                + "ignored. Figures are medians, then minimum and maximum.";
     }
 
     @Override

@@ -25,9 +25,11 @@ final class ChatCommand implements Command {
 
     @Override
     public String details() {
-        return "On a terminal lines can be edited and recalled; " + ChatSession.COMMANDS + " are commands, Ctrl-C stops an answer or, at the prompt, "
-                + "ends the chat, as Ctrl-D does. Without a terminal every line of standard input is a message, and its answer a paragraph of standard "
-                + "output. --message prints one answer and exits. Sampling is the model's own where no option changes it.";
+        return "On a terminal lines can be edited and recalled; "
+                + ChatSession.COMMANDS
+                + " are commands, Ctrl-C stops an answer or, at the prompt, ends the chat, as Ctrl-D does. Without a terminal "
+                + "every line of standard input is a message, and its answer a paragraph of standard output. --message prints one"
+                + " answer and exits. Sampling is the model's own where no option changes it.";
     }
 
     @Override

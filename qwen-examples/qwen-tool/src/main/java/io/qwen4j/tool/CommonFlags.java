@@ -18,9 +18,9 @@ final class CommonFlags {
             Option.value("--backend", "auto|java|cpu", "where to compute (default auto)"),
             Option.value("--isa", "baseline|avx2|avx512|vnni", "highest instruction set of the CPU kernels (default the machine's best)"),
             Option.value("--threads", "N", "compute threads (default one per processor)"),
-            Option.value("--context", "N", "longest sequence in tokens, prompt and answer (default the model's)"),
+            Option.value("--context", "N", "longest sequence in tokens, prompt and answer (default the model's, at most 32768)"),
             Option.value("--quantization", "TYPE", "convert weight matrices while loading: Q8_0, Q4_0, Q4_K, …"),
-            Option.value("--kv-cache", "f32|f16|bf16", "storage of keys and values (default f16; f32 where logits and perplexity are measured)"),
+            Option.value("--kv-cache", "f32|f16|bf16", "storage of keys and values (default f16; f32 for logits and perplexity)"),
             Option.flag("--verbose", "show log messages, and where an error came from"),
             Option.flag("--help", "show the help of the command"));
 
@@ -50,8 +50,8 @@ final class CommonFlags {
     }
 
     /**
-     * As {@link #loadOptions}, with keys and values in f32 unless the user chose: for commands that measure the model. Half precision moves logits
-     * by about 2e-3 of their standard deviation, f32 by less than 1e-5.
+     * As {@link #loadOptions}, with keys and values in f32 unless the user chose: for commands that measure the model. Half
+     * precision moves logits by about 2e-3 of their standard deviation, f32 by less than 1e-5.
      */
     static LoadOptions.Builder exactCache(Arguments arguments) {
         LoadOptions.Builder options = loadOptions(arguments);

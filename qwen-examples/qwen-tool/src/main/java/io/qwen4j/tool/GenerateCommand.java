@@ -34,9 +34,10 @@ final class GenerateCommand implements Command {
 
     @Override
     public String details() {
-        return "Standard output is the continuation as it comes, with nothing added, or with --print-ids its token ids with spaces between, the end "
-                + "token included, on one line. Control tokens in the prompt are recognised unless --plain; no chat template is applied (see chat). "
-                + "--ids needs no tokenizer files; without them ids are printed. Sampling is the model's own where no option changes it.";
+        return "Standard output is the continuation as it comes, with nothing added, or with --print-ids its token ids with "
+                + "spaces between, the end token included, on one line. Control tokens in the prompt are recognised unless "
+                + "--plain; no chat template is applied (see chat). --ids needs no tokenizer files; without them ids are printed."
+                + " Sampling is the model's own where no option changes it.";
     }
 
     @Override

@@ -55,7 +55,8 @@ final class Help {
     private static void append(StringBuilder text, List<Option> options) {
         int width = options.stream().mapToInt(o -> o.usage().length()).max().orElse(0);
         for (Option option : options) {
-            text.append("  ").append(option.usage()).append(" ".repeat(width - option.usage().length() + 2)).append(option.help()).append('\n');
+            String usage = option.usage();
+            text.append("  ").append(usage).append(" ".repeat(width - usage.length() + 2)).append(option.help()).append('\n');
         }
     }
 }

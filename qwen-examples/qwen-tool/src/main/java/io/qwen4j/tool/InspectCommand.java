@@ -87,7 +87,9 @@ final class InspectCommand implements Command {
         out.println(String.format(Locale.ROOT, "tensors     %,d in %,d bytes", info.tensors().size(), bytes(info)));
         Map<String, Long> types = info.tensors().stream()
                 .collect(Collectors.groupingBy(ModelFileInfo.Tensor::type, TreeMap::new, Collectors.counting()));
-        out.println("types       " + types.entrySet().stream().map(e -> e.getKey() + " x " + e.getValue()).collect(Collectors.joining(", ")));
+        out.println(types.entrySet().stream()
+                .map(type -> type.getKey() + " x " + type.getValue())
+                .collect(Collectors.joining(", ", "types       ", "")));
         out.println("\nmetadata");
         for (Map.Entry<String, String> entry : info.metadata().entrySet()) {
             out.println("  " + entry.getKey() + " = " + entry.getValue().replaceAll("\\R", "\\\\n"));
@@ -95,8 +97,8 @@ final class InspectCommand implements Command {
         out.println("\ntensors");
         int width = info.tensors().stream().mapToInt(t -> t.name().length()).max().orElse(0);
         for (ModelFileInfo.Tensor tensor : info.tensors()) {
-            out.println(String.format(
-                    Locale.ROOT, "  %-" + Math.max(1, width) + "s  %-6s %,14d  %s", tensor.name(), tensor.type(), tensor.bytes(), tensor.shape()));
+            String name = tensor.name() + " ".repeat(width - tensor.name().length());
+            out.println(String.format(Locale.ROOT, "  %s  %-6s %,14d  %s", name, tensor.type(), tensor.bytes(), tensor.shape()));
         }
     }
 }

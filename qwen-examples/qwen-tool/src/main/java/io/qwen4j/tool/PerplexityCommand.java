@@ -29,9 +29,11 @@ final class PerplexityCommand implements Command {
 
     @Override
     public String details() {
-        return "The text is cut into windows of N tokens that do not overlap (default the model's context, at most " + DEFAULT_WINDOW + "); the last one may "
-                + "be shorter. Every token of a window but its first is scored, given those before it in the window. Prints perplexity X tokens N, "
-                + "where X is e to the negative mean log-probability and N the number of scored tokens. Control tokens in the text are recognised.";
+        return "The text is cut into windows of N tokens that do not overlap (default the model's context, at most "
+                + DEFAULT_WINDOW
+                + "); the last one may be shorter. Every token of a window but its first is scored, given those before it in the "
+                + "window. Prints perplexity X tokens N, where X is e to the negative mean log-probability and N the number of "
+                + "scored tokens. Control tokens in the text are recognised.";
     }
 
     @Override

@@ -23,8 +23,9 @@ final class RenderCommand implements Command {
 
     @Override
     public String details() {
-        return "Standard input is an object {\"messages\": […], \"tools\": […], \"add_generation_prompt\": true|false}; "
-                + "the last two may be left out. Standard output is the prompt and nothing else. Only the tokenizer files of MODEL are needed.";
+        return "Standard input is an object {\"messages\": […], \"tools\": […], \"add_generation_prompt\": true|false}; the "
+                + "last two may be left out. Standard output is the prompt and nothing else. Only the tokenizer files of MODEL "
+                + "are needed.";
     }
 
     @Override

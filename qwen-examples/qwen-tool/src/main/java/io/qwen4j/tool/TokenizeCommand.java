@@ -49,7 +49,9 @@ final class TokenizeCommand implements Command {
             if (isBlank(line)) {
                 continue;
             }
-            out.println(decode ? decode(tokenizer, line, lines.number()) : array(tokenizer.encode(Json.string(line, lines.number()), control)));
+            out.println(decode
+                    ? decode(tokenizer, line, lines.number())
+                    : array(tokenizer.encode(Json.string(line, lines.number()), control)));
             if (out.isTerminal() || lines.wouldWait()) {
                 // Whoever writes a line and waits for its answer gets it; a long file is written in large pieces.
                 out.flush();

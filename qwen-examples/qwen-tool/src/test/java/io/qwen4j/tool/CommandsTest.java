@@ -33,7 +33,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 class CommandsTest {
     private static final String QUESTION = "What is the capital of Japan?";
     private static final String TOKYO = "The capital of Japan is Tokyo.";
-    private static final String PROMPT = "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
+    private static final String PROMPT = "<|im_start|>system\n"
+            + "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
             + "<|im_start|>user\n" + QUESTION + "<|im_end|>\n<|im_start|>assistant\n";
 
     @TempDir
@@ -124,8 +125,10 @@ class CommandsTest {
 
     @Test
     void aSeedRepeatsAnAnswer() {
-        String[] words = {"generate", "--prompt", "Once upon a time", "--temperature", "1.5", "--top-p", "1", "--top-k", "0", "--max-tokens", "20",
-            "--seed", "7"};
+        String[] words = {
+            "generate", "--prompt", "Once upon a time", "--temperature", "1.5", "--top-p", "1", "--top-k", "0",
+            "--max-tokens", "20", "--seed", "7"
+        };
         String first = Tool.run(words).succeeded().out();
         assertEquals(first, Tool.run(words).succeeded().out());
         words[words.length - 1] = "8";
@@ -135,7 +138,8 @@ class CommandsTest {
     @Test
     void aBiasForbidsAToken() throws Exception {
         String first = Tool.run("generate", "--prompt", PROMPT, "--greedy", "--print-ids", "--max-tokens", "1").succeeded().out().strip();
-        String other = Tool.run("generate", "--prompt", PROMPT, "--greedy", "--print-ids", "--max-tokens", "1", "--logit-bias", first + "=-inf")
+        String bias = first + "=-inf";
+        String other = Tool.run("generate", "--prompt", PROMPT, "--greedy", "--print-ids", "--max-tokens", "1", "--logit-bias", bias)
                 .succeeded()
                 .out()
                 .strip();
@@ -207,7 +211,7 @@ class CommandsTest {
         String inspected = Tool.run("inspect", file.toString()).succeeded().out();
         assertTrue(inspected.contains("format      gguf"), inspected);
         assertTrue(inspected.contains(type.name()), inspected);
-        assertEquals(ids(PROMPT), Tool.runWith(Json.quote(PROMPT), "tokenize", file.toString()).succeeded().out().strip().replaceAll("[\\[\\]]", ""));
+        assertEquals("[" + ids(PROMPT) + "]\n", Tool.runWith(Json.quote(PROMPT), "tokenize", file.toString()).succeeded().out());
     }
 
     @Test

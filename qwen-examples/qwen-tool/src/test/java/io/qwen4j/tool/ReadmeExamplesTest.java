@@ -39,7 +39,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Runs the examples of the README: each of its Java blocks is in this file word for word, with the bundled model in place of the large one. */
+/** Runs the examples of the README: each of its Java blocks is in this file word for word, with the bundled model for the large one. */
 class ReadmeExamplesTest {
     private static final String LARGE = "Path.of(\"Qwen2.5-7B-Instruct\")";
     private static final String TOKYO = "The capital of Japan is Tokyo.";

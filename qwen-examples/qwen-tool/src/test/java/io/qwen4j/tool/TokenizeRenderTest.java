@@ -21,7 +21,8 @@ class TokenizeRenderTest {
     Path temporary;
 
     @ParameterizedTest
-    @ValueSource(strings = {"Hello, world", "", " ", "tab\\tquote\\\"line\\nend", "caf\\u00e9 漢字 \\ud83d\\ude00 😀", "<|im_start|>user"})
+    @ValueSource(
+            strings = {"Hello, world", "", " ", "tab\\tquote\\\"line\\nend", "caf\\u00e9 漢字 \\ud83d\\ude00 😀", "<|im_start|>user"})
     void decodingReturnsTheText(String json) {
         String line = "\"" + json + "\"\n";
         String ids = Tool.runWith(line, "tokenize").succeeded().out();
@@ -42,7 +43,8 @@ class TokenizeRenderTest {
     @Test
     void loneSurrogatesAreTakenAsReplacementCharacters() {
         assertEquals(
-                Tool.runWith("\"a\\ufffdb\"\n", "tokenize").succeeded().out(), Tool.runWith("\"a\\ud800b\"\n", "tokenize").succeeded().out());
+                Tool.runWith("\"a\\ufffdb\"\n", "tokenize").succeeded().out(),
+                Tool.runWith("\"a\\ud800b\"\n", "tokenize").succeeded().out());
     }
 
     @Test
@@ -105,7 +107,8 @@ class TokenizeRenderTest {
                 {"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "Grüße"}], "add_generation_prompt": false}
                 """;
         assertEquals(
-                START + "system\nS" + END + "\n" + START + "user\nGrüße" + END + "\n", Tool.runWith(conversation, "render").succeeded().out());
+                START + "system\nS" + END + "\n" + START + "user\nGrüße" + END + "\n",
+                Tool.runWith(conversation, "render").succeeded().out());
     }
 
     @Test
@@ -120,7 +123,8 @@ class TokenizeRenderTest {
 
     @Test
     void rendersWithAnotherTemplate() throws Exception {
-        Path template = Files.writeString(temporary.resolve("t.jinja"), "{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}");
+        Path template = Files.writeString(
+                temporary.resolve("t.jinja"), "{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}");
         assertEquals(
                 "[user] Hi",
                 Tool.runWith("{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}", "render", "--template", template.toString())

@@ -26,8 +26,9 @@ import java.util.List;
 /**
  * The files in the jar and how they become files on disk.
  *
- * <p>Every file is written under a temporary name and moved to its own in one step, so that a file of the right size is a whole file. Processes
- * that unpack at the same time move equal files over each other; one that is killed leaves a temporary file, which a later one removes.
+ * <p>Every file is written under a temporary name and moved to its own in one step, so that a file of the right size is a whole file.
+ * Processes that unpack at the same time move equal files over each other; one that is killed leaves a temporary file, which a later one
+ * removes.
  */
 record Bundle(String id, List<Item> items) {
     private static final String INDEX = "index";
@@ -107,8 +108,8 @@ record Bundle(String id, List<Item> items) {
             }
             String found = HexFormat.of().formatHex(digest.digest());
             if (!found.equals(item.sha256())) {
-                throw new IOException("the jar of tiny-qwen is damaged: " + item.name() + " should have SHA-256 " + item.sha256() + ", found "
-                        + found);
+                throw new IOException("the jar of tiny-qwen is damaged: " + item.name() + " should have SHA-256 " + item.sha256()
+                        + ", found " + found);
             }
             move(temporary, target, item);
         } finally {
