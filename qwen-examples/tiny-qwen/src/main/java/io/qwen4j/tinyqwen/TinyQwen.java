@@ -28,7 +28,8 @@ public final class TinyQwen {
     /**
      * The model's directory, in the layout of Hugging Face. The first call of a user unpacks 8.5 MB into {@code qwen4j} in the cache
      * directory ({@code $XDG_CACHE_HOME}, else {@code ~/.cache}); later calls of any process find it there. Where no such directory can be
-     * written, a directory for temporary files is used and deleted when the JVM ends. The system property {@code qwen4j.cache} names another place.
+     * written, a directory for temporary files is used and deleted when the JVM ends. The system property {@code qwen4j.cache} names another
+     * place.
      *
      * @return the directory
      * @throws UncheckedIOException if the model cannot be unpacked anywhere
