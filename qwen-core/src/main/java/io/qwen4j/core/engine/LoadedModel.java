@@ -2,6 +2,7 @@ package io.qwen4j.core.engine;
 
 import io.qwen4j.ChatTemplate;
 import io.qwen4j.ContextOverflowException;
+import io.qwen4j.ControlTokens;
 import io.qwen4j.EngineStats;
 import io.qwen4j.Generation;
 import io.qwen4j.GenerationOptions;
@@ -20,6 +21,7 @@ import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
 import java.util.Objects;
+import java.util.OptionalInt;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -42,6 +44,7 @@ final class LoadedModel implements QwenModel {
      * What a model is made of beside its engine.
      *
      * @param tokenizer null if the model has no tokenizer files
+     * @param beginning the token with which a text begins, if the tokenizer's files ask for one; chat templates write it themselves
      * @param template the chat template, or null if it cannot be used
      * @param templateError why the template cannot be used, or null
      * @param maxConcurrent most requests computed at a time
@@ -50,6 +53,7 @@ final class LoadedModel implements QwenModel {
             ModelInfo info,
             SamplingOptions defaultSampling,
             @Nullable Tokenizer tokenizer,
+            OptionalInt beginning,
             @Nullable ChatTemplate template,
             @Nullable RuntimeException templateError,
             ChooserFactory choosers,
@@ -132,13 +136,25 @@ final class LoadedModel implements QwenModel {
             return tokenizer().encode(chatTemplate().render(chat.messages(), chat.tools(), true));
         }
         if (request instanceof GenerationRequest.Text text) {
-            return tokenizer().encode(text.prompt(), text.controlTokens());
+            return encode(text.prompt(), text.controlTokens());
         }
         List<Integer> ids = ((GenerationRequest.Tokens) request).prompt();
         if (ids.size() > engine.maxLength()) {
             throw new ContextOverflowException(ids.size(), engine.maxLength());
         }
         return ids.stream().mapToInt(i -> i).toArray();
+    }
+
+    /** Begins with the model's beginning token, exactly once, where there is one. */
+    private int[] encode(String text, ControlTokens controlTokens) {
+        int[] ids = tokenizer().encode(text, controlTokens);
+        if (parts.beginning.isEmpty() || ids.length == 0 || ids[0] == parts.beginning.getAsInt()) {
+            return ids;
+        }
+        int[] begun = new int[ids.length + 1];
+        begun[0] = parts.beginning.getAsInt();
+        System.arraycopy(ids, 0, begun, 1, ids.length);
+        return begun;
     }
 
     private void checkPrompt(int[] ids) {
@@ -162,7 +178,7 @@ final class LoadedModel implements QwenModel {
         Objects.requireNonNull(pooling, "pooling");
         List<int[]> prompts = new ArrayList<>(texts.size());
         for (String text : texts) {
-            int[] ids = tokenizer().encode(text);
+            int[] ids = encode(text, ControlTokens.RECOGNIZE);
             checkPrompt(ids);
             prompts.add(ids);
         }
@@ -189,7 +205,7 @@ final class LoadedModel implements QwenModel {
     @Override
     public Score score(String text) {
         checkOpen();
-        return score(tokenizer().encode(text));
+        return score(encode(text, ControlTokens.RECOGNIZE));
     }
 
     @Override

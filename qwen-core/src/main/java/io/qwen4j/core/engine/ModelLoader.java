@@ -20,6 +20,7 @@ import io.qwen4j.core.model.QwenWeights;
 import io.qwen4j.core.ops.Batch;
 import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.Ops;
+import io.qwen4j.core.tokenizer.BpeTokenizer;
 import io.qwen4j.core.tokenizer.TokenizerLoader;
 import java.nio.file.Path;
 import java.util.List;
@@ -153,6 +154,7 @@ public final class ModelLoader {
                 info,
                 checkpoint.generationDefaults().sampling(),
                 tokenizer,
+                beginning(tokenizer),
                 template,
                 templateError,
                 choosers.make(config.vocabularyRows(), nameable),
@@ -163,6 +165,13 @@ public final class ModelLoader {
         KvPages pages = new KvPages(plan.layout().pages());
         return new LoadedModel(
                 parts, new Engine(info.name(), new DecoderModel(config, decoder, batch, owned), pages, limits, nameable));
+    }
+
+    /** The token with which prompts without a template begin, if the tokenizer's files ask for one. */
+    private static OptionalInt beginning(@Nullable Tokenizer tokenizer) {
+        return tokenizer instanceof BpeTokenizer bpe && bpe.specialTokens().addBeginning()
+                ? bpe.specialTokens().beginning()
+                : OptionalInt.empty();
     }
 
     private static ModelInfo info(Checkpoint checkpoint, @Nullable Tokenizer tokenizer, ContextPlan plan, QwenWeights weights, Ops ops) {
@@ -205,6 +214,9 @@ public final class ModelLoader {
         Set<Integer> ends = new TreeSet<>(checkpoint.generationDefaults().endTokens());
         if (tokenizer != null) {
             add(ends, tokenizer, END_TOKENS);
+            if (tokenizer instanceof BpeTokenizer bpe) {
+                bpe.specialTokens().end().ifPresent(ends::add);
+            }
             if (checkpoint.describe().format().equals("gguf")) {
                 add(ends, tokenizer, GGUF_END_TOKENS);
             }

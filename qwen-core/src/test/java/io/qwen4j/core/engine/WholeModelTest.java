@@ -332,6 +332,28 @@ class WholeModelTest {
     }
 
     @Test
+    void aTextBeginsWithTheBeginningTokenWhereTheTokenizerAsksForOne() throws IOException {
+        Path asking = Files.createDirectories(directory.resolve("asking"));
+        for (String name : List.of("config.json", "generation_config.json", "model.safetensors", "tokenizer.json")) {
+            Files.copy(files.resolve(name), asking.resolve(name));
+        }
+        Files.writeString(asking.resolve("tokenizer_config.json"), Files.readString(files.resolve("tokenizer_config.json"))
+                .replace("\"add_bos_token\": false", "\"add_bos_token\": true")
+                .replace("\"bos_token\": null", "\"bos_token\": \"<|endoftext|>\""));
+        try (QwenModel begun = QwenModel.load(asking, options().build())) {
+            int beginning = begun.tokenizer().addedToken("<|endoftext|>").orElseThrow();
+            List<Integer> plain = model.score("a text").tokens();
+            List<Integer> expected = new ArrayList<>(plain);
+            expected.add(0, beginning);
+            assertEquals(expected, begun.score("a text").tokens());
+            assertEquals(expected, begun.score("<|endoftext|>a text").tokens());
+            assertEquals(expected.size(), begun.generate("a text").await().usage().promptTokens());
+            int chat = model.chat("a text").await().usage().promptTokens();
+            assertEquals(chat, begun.chat("a text").await().usage().promptTokens());
+        }
+    }
+
+    @Test
     void longContextIsShortenedToWhatFits() throws IOException {
         Path longer = Files.createDirectories(directory.resolve("longer"));
         Files.writeString(longer.resolve("config.json"), Files.readString(files.resolve("config.json"))
