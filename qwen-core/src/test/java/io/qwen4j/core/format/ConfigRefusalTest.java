@@ -23,7 +23,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** config.json and generation_config.json: rows 45 to 50 of the table of bad inputs, and the spellings that are read. */
+/** config.json and generation_config.json: values that are refused, and the spellings that are read. */
 class ConfigRefusalTest {
     @TempDir
     Path temp;

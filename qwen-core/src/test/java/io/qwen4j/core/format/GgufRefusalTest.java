@@ -26,7 +26,7 @@ import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Damaged GGUF files: rows 23 to 25 and 28 to 50 of the table of bad inputs. */
+/** Damaged GGUF files, and metadata that contradicts them. */
 class GgufRefusalTest {
     private static final String QUERY = "blk.1.attn_q.weight";
     private static final String LAST = "output_norm.weight";

@@ -24,7 +24,7 @@ import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Indexes of shards that lie, and names that lead elsewhere: rows 19 to 22 of the table of bad inputs. */
+/** Indexes of shards that lie, and names that lead elsewhere. */
 class IndexRefusalTest {
     private static final String FIRST = "model-00001-of-00002.safetensors";
     private static final String SECOND = "model-00002-of-00002.safetensors";

@@ -29,7 +29,7 @@ import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Damaged safetensors files: rows 1 to 18 and 22 to 25 of the table of bad inputs. */
+/** Damaged safetensors files, and tensors that do not fit the configuration. */
 class SafetensorsRefusalTest {
     private static final String EMBEDDING = "model.embed_tokens.weight";
     private static final String NORM = "model.layers.0.input_layernorm.weight";

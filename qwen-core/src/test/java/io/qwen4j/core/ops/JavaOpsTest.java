@@ -223,7 +223,7 @@ class JavaOpsTest {
 
     @Test
     void wrongShapesAreRefused() {
-        try (Ops ops = ops(1); Ops other = ops(1)) {
+        try (Ops ops = ops(1)) {
             Weight w = ops.matrix(List.of(BytesTensor.of("w", WeightType.F32, 3, 4, random(12))), b -> {});
             Weight v = ops.vector(List.of(BytesTensor.of("v", WeightType.F32, 1, 4, random(4))));
             Activation x = ops.activation(2, 4);
