@@ -260,7 +260,7 @@ class SamplerTest {
         }
     }
 
-    /** No allocation per token: a thousand tokens take less than a hundred bytes each. */
+    /** No allocation per token: a thousand tokens take less than twenty bytes each, what the virtual machine allocates for itself included. */
     @ParameterizedTest
     @MethodSource("options")
     void allocatesNothingPerToken(SamplingOptions options) {
