@@ -4,8 +4,8 @@ namespace qw::QW_TARGET::fp {
 
 struct Lanes { __m128 a, b, c, d; };
 
-constexpr int kTilePanels = 1;  // 1 panel x 2 tokens: 8 of the 16 registers are sums
-constexpr int kTileTokens = 2;
+constexpr int kTilePanels = 1;  // 1 panel x 3 tokens: 12 of the 16 registers are sums
+constexpr int kTileTokens = 3;
 
 QW_LANES Lanes all(float x) { return {_mm_set1_ps(x), _mm_set1_ps(x), _mm_set1_ps(x), _mm_set1_ps(x)}; }
 QW_LANES Lanes zero() { return all(0); }

@@ -128,6 +128,11 @@ class LinearTest {
         float[] expected;
         try (Ops one = Instances.cpu(set, 1)) {
             expected = linear(one, List.of(w), bias, x, tokens, y, 1);
+            // Every size of a tile, and what is left beside it.
+            for (int count = 2; count <= 14; count++) {
+                float[] first = linear(one, List.of(w), bias, Arrays.copyOf(x, count * columns), count, new float[count * rows], 1);
+                assertSameBits(Arrays.copyOf(expected, count * rows), first, set + " " + type + ", " + count + " tokens");
+            }
         }
         for (int threads : new int[] {2, 3, 7}) {
             try (Ops many = Instances.cpu(set, threads)) {
