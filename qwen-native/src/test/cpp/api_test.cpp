@@ -18,10 +18,10 @@ float* floats(int64_t buffer) { return reinterpret_cast<float*>(qw_buffer_view(b
 int32_t* ints(int64_t buffer) { return reinterpret_cast<int32_t*>(qw_buffer_view(buffer).data); }
 
 void wrong_arguments() {
-  const int64_t backend = qw_backend_create(kBaseline, 2);
+  const int64_t backend = qw_backend_create(kBaseline, 2, false);
   const int64_t x = qw_buffer_create(2, 8);
-  checks.expect(qw_backend_create(kTargets, 1) == -kUnsupported, "an unknown target is made");
-  checks.expect(qw_backend_create(kBaseline, 0) == -kInvalidArgument, "a backend without threads is made");
+  checks.expect(qw_backend_create(kTargets, 1, false) == -kUnsupported, "an unknown target is made");
+  checks.expect(qw_backend_create(kBaseline, 0, false) == -kInvalidArgument, "a backend without threads is made");
   checks.expect(qw_buffer_create(0, 1) == -kInvalidArgument && qw_buffer_create(INT64_MAX, INT64_MAX) == -kInvalidArgument, "an impossible buffer is made");
   checks.expect(qw_linear(0, x, 1, x, 0, false, x) == kInvalidArgument, "a null handle is taken");
   checks.expect(qw_linear(backend, x, 1, x, 0, false, x) == kInvalidArgument, "a handle of another kind is taken");
@@ -38,7 +38,7 @@ void wrong_arguments() {
 
 // A matrix of ones times ones: every output is the number of columns, plus the bias.
 void linear(int target, int threads) {
-  const int64_t backend = qw_backend_create(target, threads);
+  const int64_t backend = qw_backend_create(target, threads, false);
   for (int64_t rows : {1, 16, 37}) {
     for (int64_t columns : {1, 33}) {
       for (int64_t tokens : {1, 2, 7, 19}) {
@@ -65,7 +65,7 @@ void linear(int target, int threads) {
 
 // Keys all alike: attention is the mean of the values seen, 0 .. position.
 void attention(int target, int type, int64_t group, int64_t size, int64_t page_tokens, int64_t tokens) {
-  const int64_t backend = qw_backend_create(target, 2);
+  const int64_t backend = qw_backend_create(target, 2, false);
   const int64_t pages = (tokens + page_tokens - 1) / page_tokens;
   const int64_t cache = qw_kv_create(type, 1, pages, page_tokens, 1, size);
   const int64_t width = (group + 2) * size;

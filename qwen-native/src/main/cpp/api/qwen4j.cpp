@@ -75,8 +75,8 @@ int64_t qw_live_objects() { return live_objects(); }
 int64_t qw_live_mappings() { return live_mappings(); }
 void qw_fail_mapping(int64_t k, bool for_ever) { fail_mapping(k, for_ever); }
 
-int64_t qw_backend_create(int32_t target, int32_t threads) {
-  return guarded_value([&] { return handle(new Backend(static_cast<Target>(target), threads)); });
+int64_t qw_backend_create(int32_t target, int32_t threads, bool fine) {
+  return guarded_value([&] { return handle(new Backend(static_cast<Target>(target), threads, fine)); });
 }
 void qw_backend_free(int64_t backend) { release<Backend>(backend); }
 

@@ -32,7 +32,7 @@ int64_t qw_live_objects();
 int64_t qw_live_mappings();
 void qw_fail_mapping(int64_t k, bool for_ever);
 
-int64_t qw_backend_create(int32_t target, int32_t threads);
+int64_t qw_backend_create(int32_t target, int32_t threads, bool fine);
 void qw_backend_free(int64_t backend);
 
 int64_t qw_segment_bytes(int64_t backend, int32_t type, int64_t rows, int64_t columns);

@@ -11,18 +11,45 @@ constexpr int64_t kPieceBytes = 16 << 10;
 // Tokens are divided only where panels are too few for all threads.
 constexpr int64_t kTokensPerPiece = 32;
 
-Q8Rows quantize(Backend& backend, const Buffer& x, int64_t rows, int64_t columns) {
+Q8Rows from_row(const Q8Rows& rows, int64_t t, int64_t columns) {
+  return {rows.q + t * columns, rows.scale + t * (columns / 32), rows.sum16 + t * (columns / 16)};
+}
+
+// What quantizing leaves over of x [tokens, columns].
+void subtract(const float* x, const Q8Rows& q8, int64_t tokens, int64_t columns, float* left) {
+  for (int64_t group = 0; group < tokens * columns / 32; group++) {
+    for (int64_t i = group * 32; i < group * 32 + 32; i++) left[i] = x[i] - q8.scale[group] * q8.q[i];
+  }
+}
+
+// The rows quantized; coarse[1] is what is left over of them, quantized again, where the backend is fine.
+struct Quantized {
+  Q8Rows coarse[2];
+  int count;
+};
+
+Quantized quantize(Backend& backend, const Buffer& x, int64_t rows, int64_t columns) {
   const int64_t values = times(rows, columns);
   const int64_t scale_at = (values + 63) & ~int64_t{63};
   const int64_t sum_at = (scale_at + values / 32 * 4 + 63) & ~int64_t{63};
-  backend.quantized.grow(sum_at + values / 16 * 2 + 64);
-  uint8_t* data = backend.quantized.data();
-  const Q8Rows all{reinterpret_cast<int8_t*>(data), reinterpret_cast<float*>(data + scale_at), reinterpret_cast<int16_t*>(data + sum_at)};
+  const int64_t bytes = (sum_at + values / 16 * 2 + 127) & ~int64_t{63};
+  Quantized all{{}, backend.fine ? 2 : 1};
+  backend.quantized.grow(times(bytes, all.count));
+  for (int i = 0; i < all.count; i++) {
+    uint8_t* data = backend.quantized.data() + i * bytes;
+    all.coarse[i] = {reinterpret_cast<int8_t*>(data), reinterpret_cast<float*>(data + scale_at), reinterpret_cast<int16_t*>(data + sum_at)};
+  }
+  if (backend.fine) backend.residual.grow(times(values, 4));
   const int64_t each = std::max<int64_t>(1, (64 << 10) / columns);
   backend.pool.each((rows + each - 1) / each, [&](int64_t i, int) {
     const int64_t t = i * each;
-    const Q8Rows some{all.q + t * columns, all.scale + t * (columns / 32), all.sum16 + t * (columns / 16)};
-    backend.table.quantize_rows(x.floats() + t * columns, std::min(each, rows - t), columns, some);
+    const int64_t tokens = std::min(each, rows - t);
+    const float* from = x.floats() + t * columns;
+    backend.table.quantize_rows(from, tokens, columns, from_row(all.coarse[0], t, columns));
+    if (!backend.fine) return;
+    float* left = reinterpret_cast<float*>(backend.residual.data()) + t * columns;
+    subtract(from, from_row(all.coarse[0], t, columns), tokens, columns, left);
+    backend.table.quantize_rows(left, tokens, columns, from_row(all.coarse[1], t, columns));
   });
   return all;
 }
@@ -38,7 +65,7 @@ void linear(Backend& backend, const Buffer& x, int64_t rows, const Weight& w, co
   if (rows == 0) return;
 
   const bool integer = std::any_of(w.segments.begin(), w.segments.end(), [](const Segment& s) { return s.format->integer; });
-  const Q8Rows q8 = integer ? quantize(backend, x, rows, w.columns) : Q8Rows{};
+  const Quantized q8 = integer ? quantize(backend, x, rows, w.columns) : Quantized{};
 
   const int64_t threads = backend.pool.threads();
   int64_t panels = 0;
@@ -78,12 +105,18 @@ void linear(Backend& backend, const Buffer& x, int64_t rows, const Weight& w, co
     args.panel_end = std::min(s.panels, args.panel_begin + each);
     args.tokens = std::min(tokens_per_piece, rows - t);
     args.x = x.floats() + t * w.columns;
-    if (integer) args.q8 = {q8.q + t * w.columns, q8.scale + t * (w.columns / 32), q8.sum16 + t * (w.columns / 16)};
+    if (s.format->integer) args.q8 = from_row(q8.coarse[0], t, w.columns);
     args.bias = bias != nullptr ? bias->floats() + s.first_row : nullptr;
     args.y = y.floats() + t * w.rows + s.first_row;
     args.y_stride = w.rows;
     args.add = add;
     s.format->multiply(args);
+    if (s.format->integer && q8.count == 2) {
+      args.q8 = from_row(q8.coarse[1], t, w.columns);
+      args.bias = nullptr;
+      args.add = true;
+      s.format->multiply(args);
+    }
   });
 }
 

@@ -63,7 +63,7 @@ KvCache::KvCache(KvType type, int64_t layers, int64_t page_count, int64_t page_t
   pages.memory = memory.data();
 }
 
-Backend::Backend(Target t, int threads)
-    : Object(kBackend), target(checked(t)), table(table_of(target)), pool(checked_threads(threads)) {}
+Backend::Backend(Target t, int threads, bool f)
+    : Object(kBackend), target(checked(t)), table(table_of(target)), pool(checked_threads(threads)), fine(f) {}
 
 }  // namespace qw

@@ -85,11 +85,14 @@ struct AttendPiece {
 
 struct Backend : Object {
   static constexpr Kind kKind = kBackend;
-  Backend(Target t, int threads);
+  // fine: what 8 bits leave over of an activation gets 8 bits more
+  Backend(Target t, int threads, bool fine);
   Target target;
   const KernelTable& table;
   Pool pool;
+  const bool fine;
   Memory quantized;                 // of one linear operation
+  Memory residual;                  // of one linear operation, where fine
   Memory attend_scratch;            // of all workers
   Memory attend_parts;              // results of splits
   std::vector<AttendPiece> pieces;  // of one attention operation

@@ -12,6 +12,7 @@ import org.jspecify.annotations.Nullable;
  * @param contextLength longest sequence (prompt and answer) in tokens; one that does not fit in memory is refused. 0 takes the model's own, at
  *     most 32,768, shortened to no less than 2,048 where memory requires it
  * @param cacheTokens tokens that the KV cache holds for all requests together, or 0 for one full context
+ * @param activations how finely activations are rounded where they meet quantized weights
  * @param kvCache storage of keys and values
  * @param quantization type to which weight matrices are converted while loading; null keeps the types of the file. Norms and biases stay F32;
  *     a row that is no whole number of blocks gets the fallback type of the GGUF convention (Q4_K becomes Q5_0, and so on), and the
@@ -29,6 +30,7 @@ public record LoadOptions(
         int threads,
         int contextLength,
         int cacheTokens,
+        ActivationPrecision activations,
         KvCacheType kvCache,
         @Nullable WeightType quantization,
         int prefillSlice,
@@ -43,6 +45,7 @@ public record LoadOptions(
     /** Checks the ranges. */
     public LoadOptions {
         Objects.requireNonNull(device, "device");
+        Objects.requireNonNull(activations, "activations");
         Objects.requireNonNull(kvCache, "kvCache");
         Objects.requireNonNull(limits, "limits");
         Objects.requireNonNull(progress, "progress");
@@ -70,6 +73,7 @@ public record LoadOptions(
         private int threads;
         private int contextLength;
         private int cacheTokens;
+        private ActivationPrecision activations = ActivationPrecision.INT8;
         private KvCacheType kvCache = KvCacheType.F16;
         private @Nullable WeightType quantization;
         private int prefillSlice = 512;
@@ -133,6 +137,17 @@ public record LoadOptions(
          */
         public Builder cacheTokens(int tokens) {
             this.cacheTokens = tokens;
+            return this;
+        }
+
+        /**
+         * Sets how finely activations are rounded where they meet quantized weights.
+         *
+         * @param precision the precision
+         * @return this builder
+         */
+        public Builder activations(ActivationPrecision precision) {
+            this.activations = precision;
             return this;
         }
 
@@ -237,6 +252,7 @@ public record LoadOptions(
                     threads,
                     contextLength,
                     cacheTokens,
+                    activations,
                     kvCache,
                     quantization,
                     prefillSlice,

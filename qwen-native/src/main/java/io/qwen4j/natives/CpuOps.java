@@ -1,5 +1,6 @@
 package io.qwen4j.natives;
 
+import io.qwen4j.ActivationPrecision;
 import io.qwen4j.InstructionSet;
 import io.qwen4j.core.ops.Activation;
 import io.qwen4j.core.ops.AttentionShape;
@@ -31,10 +32,10 @@ final class CpuOps implements Ops {
     private final @Nullable NativeResource[] held = new @Nullable NativeResource[MOST_HELD];
     private int heldCount;
 
-    CpuOps(InstructionSet instructionSet, int threads) {
+    CpuOps(InstructionSet instructionSet, int threads, ActivationPrecision activations) {
         this.instructionSet = instructionSet;
         this.threads = threads;
-        backend = new NativeBackend(instructionSet.ordinal(), threads);
+        backend = new NativeBackend(instructionSet.ordinal(), threads, activations == ActivationPrecision.INT16);
     }
 
     @Override

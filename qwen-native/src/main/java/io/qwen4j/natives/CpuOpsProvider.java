@@ -40,7 +40,7 @@ public final class CpuOpsProvider implements OpsProvider {
             throw new BackendUnavailableException("the native CPU backend is unavailable: " + cause.get().getMessage(), cause.get());
         }
         InstructionSet best = NativeRuntime.instance().best();
-        return new CpuOps(choose(options, System.getProperty(ISA_PROPERTY), best), options.threads());
+        return new CpuOps(choose(options, System.getProperty(ISA_PROPERTY), best), options.threads(), options.activations());
     }
 
     /** The instruction set of the options, else of the property, else the best. */

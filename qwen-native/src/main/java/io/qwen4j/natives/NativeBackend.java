@@ -2,8 +2,8 @@ package io.qwen4j.natives;
 
 /** The native side of a backend: its threads and its scratch memory. */
 final class NativeBackend extends NativeResource {
-    NativeBackend(int target, int threads) {
-        super(NativeException.checkValue(NativeLibrary.createBackend(target, threads), "a backend of " + threads + " threads"));
+    NativeBackend(int target, int threads, boolean fine) {
+        super(NativeException.checkValue(NativeLibrary.createBackend(target, threads, fine), "a backend of " + threads + " threads"));
     }
 
     @Override

@@ -38,7 +38,7 @@ final class NativeLibrary {
     static native void failMapping(long k, boolean forEver);
 
     @Name("qw_backend_create")
-    static native long createBackend(int target, int threads);
+    static native long createBackend(int target, int threads, boolean fine);
 
     @Name("qw_backend_free")
     static native void freeBackend(long backend);

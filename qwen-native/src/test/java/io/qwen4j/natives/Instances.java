@@ -1,5 +1,6 @@
 package io.qwen4j.natives;
 
+import io.qwen4j.ActivationPrecision;
 import io.qwen4j.InstructionSet;
 import io.qwen4j.core.ops.JavaOps;
 import io.qwen4j.core.ops.Ops;
@@ -17,7 +18,11 @@ final class Instances {
     }
 
     static Ops cpu(InstructionSet set, int threads) {
-        return new CpuOpsProvider().create(new OpsOptions(threads, set));
+        return cpu(set, threads, ActivationPrecision.INT8);
+    }
+
+    static Ops cpu(InstructionSet set, int threads, ActivationPrecision precision) {
+        return new CpuOpsProvider().create(new OpsOptions(threads, set, precision));
     }
 
     /** The definition. */

@@ -33,7 +33,7 @@ final class Backends {
     }
 
     static Ops open(Settings settings, List<OpsProvider> providers, List<String> problems) {
-        OpsOptions options = new OpsOptions(settings.threads(), settings.instructionSet());
+        OpsOptions options = new OpsOptions(settings.threads(), settings.instructionSet(), settings.activations());
         boolean auto = settings.device() == Device.AUTO;
         Ops ops = auto ? best(providers, options, problems) : forced(settings.device(), providers, options, problems);
         if (problems.isEmpty()) {

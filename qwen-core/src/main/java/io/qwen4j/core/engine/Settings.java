@@ -1,5 +1,6 @@
 package io.qwen4j.core.engine;
 
+import io.qwen4j.ActivationPrecision;
 import io.qwen4j.Device;
 import io.qwen4j.InstructionSet;
 import io.qwen4j.LoadOptions;
@@ -15,8 +16,9 @@ import org.jspecify.annotations.Nullable;
  * @param device where to compute
  * @param threads compute threads, at least 1
  * @param instructionSet the highest instruction set, or null for the best
+ * @param activations how finely activations may be rounded
  */
-record Settings(Device device, int threads, @Nullable InstructionSet instructionSet) {
+record Settings(Device device, int threads, @Nullable InstructionSet instructionSet, ActivationPrecision activations) {
     /** Looks at options, properties and environment. */
     static Settings of(LoadOptions options) {
         return of(options, System::getProperty, System::getenv);
@@ -36,7 +38,7 @@ record Settings(Device device, int threads, @Nullable InstructionSet instruction
         if (threads == 0) {
             threads = threads(properties, environment);
         }
-        return new Settings(device, threads, isa);
+        return new Settings(device, threads, isa, options.activations());
     }
 
     private static int threads(UnaryOperator<@Nullable String> properties, UnaryOperator<@Nullable String> environment) {

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.qwen4j.ActivationPrecision;
 import io.qwen4j.BackendUnavailableException;
 import io.qwen4j.Device;
 import io.qwen4j.InstructionSet;
@@ -51,7 +52,7 @@ class BackendsTest {
     }
 
     private static Settings settings(Device device) {
-        return new Settings(device, 1, null);
+        return new Settings(device, 1, null, ActivationPrecision.INT8);
     }
 
     @Test
@@ -96,9 +97,9 @@ class BackendsTest {
         Map<String, String> properties = Map.of("qwen4j.device", "java", "qwen4j.threads", " 3 ", "qwen4j.isa", "avx2");
         Map<String, String> environment = Map.of("QWEN4J_DEVICE", "cpu", "QWEN4J_THREADS", "5", "QWEN4J_ISA", "vnni");
         LoadOptions set = LoadOptions.builder().device(Device.CPU).threads(7).instructionSet(InstructionSet.BASELINE).build();
-        assertEquals(new Settings(Device.CPU, 7, InstructionSet.BASELINE), of(set, properties, environment));
-        assertEquals(new Settings(Device.JAVA, 3, InstructionSet.AVX2), of(LoadOptions.DEFAULT, properties, environment));
-        assertEquals(new Settings(Device.CPU, 5, InstructionSet.VNNI), of(LoadOptions.DEFAULT, Map.of(), environment));
+        assertEquals(new Settings(Device.CPU, 7, InstructionSet.BASELINE, ActivationPrecision.INT8), of(set, properties, environment));
+        assertEquals(new Settings(Device.JAVA, 3, InstructionSet.AVX2, ActivationPrecision.INT8), of(LoadOptions.DEFAULT, properties, environment));
+        assertEquals(new Settings(Device.CPU, 5, InstructionSet.VNNI, ActivationPrecision.INT8), of(LoadOptions.DEFAULT, Map.of(), environment));
         Settings none = of(LoadOptions.DEFAULT, Map.of("qwen4j.device", ""), Map.of());
         assertEquals(Device.AUTO, none.device());
         assertEquals(Runtime.getRuntime().availableProcessors(), none.threads());

@@ -1,5 +1,6 @@
 package io.qwen4j.tool;
 
+import io.qwen4j.ActivationPrecision;
 import io.qwen4j.Device;
 import io.qwen4j.InstructionSet;
 import io.qwen4j.KvCacheType;
@@ -21,6 +22,7 @@ final class CommonFlags {
             Option.value("--context", "N", "longest sequence in tokens, prompt and answer (default the model's, at most 32768)"),
             Option.value("--quantization", "TYPE", "convert weight matrices while loading: Q8_0, Q4_0, Q4_K, …"),
             Option.value("--kv-cache", "f32|f16|bf16", "storage of keys and values (default f16; f32 for logits and perplexity)"),
+            Option.value("--activations", "int8|int16", "precision of activations at quantized weights (default int8, int16 with logits)"),
             Option.flag("--verbose", "show log messages, and where an error came from"),
             Option.flag("--help", "show the help of the command"));
 
@@ -36,6 +38,10 @@ final class CommonFlags {
         KvCacheType kvCache = arguments.choice("--kv-cache", KvCacheType.values());
         if (kvCache != null) {
             options.kvCache(kvCache);
+        }
+        ActivationPrecision activations = arguments.choice("--activations", ActivationPrecision.values());
+        if (activations != null) {
+            options.activations(activations);
         }
         options.instructionSet(arguments.choice("--isa", InstructionSet.values()));
         options.quantization(arguments.choice("--quantization", WeightType.values()));

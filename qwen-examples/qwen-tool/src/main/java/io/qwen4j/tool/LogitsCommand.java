@@ -1,5 +1,6 @@
 package io.qwen4j.tool;
 
+import io.qwen4j.ActivationPrecision;
 import io.qwen4j.LoadOptions;
 import io.qwen4j.QwenModel;
 import java.io.IOException;
@@ -26,7 +27,8 @@ final class LogitsCommand implements Command {
     @Override
     public String details() {
         return "The file holds one F32 tensor, logits [T, V]: T tokens, V vocabulary rows. No tokenizer files are needed."
-                + " Keys and values are stored in f32 unless --kv-cache says otherwise.";
+                + " They are computed to compare with others: keys and values are stored in"
+                + " f32 and activations meet quantized weights in 16 bits, unless --kv-cache and --activations say otherwise.";
     }
 
     @Override
@@ -41,6 +43,9 @@ final class LogitsCommand implements Command {
         int[] ids = TokenIds.array(TokenIds.parseList("--ids", arguments.requiredText("--ids")));
         Path output = Path.of(arguments.requiredText("--output"));
         LoadOptions.Builder load = CommonFlags.exactCache(arguments);
+        if (arguments.choice("--activations", ActivationPrecision.values()) == null) {
+            load.activations(ActivationPrecision.INT16);
+        }
         if (arguments.integer("--context", 1, 0) == 0) {
             load.contextLength(ids.length);
         }
