@@ -39,8 +39,6 @@ import org.slf4j.LoggerFactory;
 public final class ModelLoader {
     private static final Logger LOG = LoggerFactory.getLogger(ModelLoader.class);
     private static final List<String> END_TOKENS = List.of("<|im_end|>", "<|endoftext|>");
-    // A GGUF file states one end token; llama.cpp finds these by their spelling.
-    private static final List<String> GGUF_END_TOKENS = List.of("<|fim_pad|>", "<|repo_name|>", "<|file_sep|>");
 
     private final Function<Path, Tokenizer> tokenizers;
     private final Function<Path, ChatTemplate> templates;
@@ -216,9 +214,6 @@ public final class ModelLoader {
             add(ends, tokenizer, END_TOKENS);
             if (tokenizer instanceof BpeTokenizer bpe) {
                 bpe.specialTokens().end().ifPresent(ends::add);
-            }
-            if (checkpoint.describe().format().equals("gguf")) {
-                add(ends, tokenizer, GGUF_END_TOKENS);
             }
         }
         ends.removeIf(id -> id < 0 || id >= checkpoint.config().vocabularyRows());

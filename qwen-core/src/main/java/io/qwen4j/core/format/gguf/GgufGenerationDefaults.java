@@ -16,6 +16,7 @@ final class GgufGenerationDefaults {
     private static final String SCORES = "tokenizer.ggml.scores";
     private static final String MERGES = "tokenizer.ggml.merges";
     private static final int CONTROL = 3;
+    private static final int USER_DEFINED = 4;
     private static final List<String> END_KEYS =
             List.of("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id");
     /** A GGUF file has one end id where Qwen has a list; llama.cpp finds the others by their text. */
@@ -56,7 +57,7 @@ final class GgufGenerationDefaults {
         int[] types = metadata.ints(TOKEN_TYPES);
         checkLength(metadata, TOKEN_TYPES, types.length, vocabularyRows);
         for (int id = 0; id < types.length; id++) {
-            if (types[id] == CONTROL && END_TEXTS.contains(tokens.get(id))) {
+            if ((types[id] == CONTROL || types[id] == USER_DEFINED) && END_TEXTS.contains(tokens.get(id))) {
                 end.add(id);
             }
         }
