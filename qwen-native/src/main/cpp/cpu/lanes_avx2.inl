@@ -6,6 +6,7 @@ struct Lanes { __m256 a, b; };
 
 constexpr int kTilePanels = 1;  // 1 panel x 6 tokens: 12 of the 16 registers are sums
 constexpr int kTileTokens = 6;
+constexpr bool kFetchSingle = true;
 
 QW_LANES Lanes zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 QW_LANES Lanes all(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }

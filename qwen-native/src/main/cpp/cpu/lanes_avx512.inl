@@ -6,6 +6,7 @@ struct Lanes { __m512 v; };
 
 constexpr int kTilePanels = 2;  // 2 panels x 8 tokens: 16 sums, two independent chains for each of the two FMA ports
 constexpr int kTileTokens = 8;
+constexpr bool kFetchSingle = false;  // a single token is fastest without
 
 QW_LANES Lanes zero() { return {_mm512_setzero_ps()}; }
 QW_LANES Lanes all(float a) { return {_mm512_set1_ps(a)}; }

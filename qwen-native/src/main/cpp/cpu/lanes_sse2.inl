@@ -6,6 +6,7 @@ struct Lanes { __m128 a, b, c, d; };
 
 constexpr int kTilePanels = 1;  // 1 panel x 3 tokens: 12 of the 16 registers are sums
 constexpr int kTileTokens = 3;
+constexpr bool kFetchSingle = false;
 
 QW_LANES Lanes all(float x) { return {_mm_set1_ps(x), _mm_set1_ps(x), _mm_set1_ps(x), _mm_set1_ps(x)}; }
 QW_LANES Lanes zero() { return all(0); }

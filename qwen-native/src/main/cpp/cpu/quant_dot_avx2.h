@@ -9,6 +9,9 @@
 namespace qw::QW_TARGET {
 namespace {
 
+// Empty assembly keeps the order of the additions as written: left to itself GCC 12 multiplies all columns of a span first and keeps
+// the products in memory, which takes 30 to 40 % longer in prefill.
+
 constexpr int kByteOffset = 0;  // weights with a range of 8 bits are kept signed
 
 // 4 tokens: 8 integer accumulators, 2 weights, 1 activation, 1 product of 16 registers; the float accumulators are touched
@@ -39,6 +42,7 @@ struct Dot {
     const __m256i pairs_a = _mm256_maddubs_epi16(w.a, x), pairs_b = _mm256_maddubs_epi16(w.b, x);
     acc.run_a = kStep % kRun == 0 ? pairs_a : _mm256_add_epi16(acc.run_a, pairs_a);
     acc.run_b = kStep % kRun == 0 ? pairs_b : _mm256_add_epi16(acc.run_b, pairs_b);
+    asm("" : "+x"(acc.run_a), "+x"(acc.run_b));
     if constexpr (kStep % kRun == kRun - 1 || kStep == kSteps - 1) {
       const __m256i ones = _mm256_set1_epi16(1);
       const __m256i quads_a = _mm256_madd_epi16(acc.run_a, ones), quads_b = _mm256_madd_epi16(acc.run_b, ones);
@@ -69,6 +73,7 @@ struct Dot<255> {
   static QW_INLINE void step(Acc& acc, const Weight& w, Input x) {
     acc.a = _mm256_add_epi32(acc.a, quads(w.magnitude.a, w.sign.a, x));
     acc.b = _mm256_add_epi32(acc.b, quads(w.magnitude.b, w.sign.b, x));
+    asm("" : "+x"(acc.a), "+x"(acc.b));
   }
   static QW_INLINE I32x16 finish(const Acc& acc) { return {acc.a, acc.b}; }
 };
