@@ -2,11 +2,12 @@
 // usage: bench_quant [-t TYPE] [-i TARGET] [-n REPEATS] [-j THREADS] [-c COLUMNS] [-r ROWS]
 //
 // decode: 1 token, weights of at least 1 GiB read once: GB/s of packed bytes and its share of the read bandwidth.
-// prefill: 512 tokens: GMAC/s and its share of the vpdpbusd peak.
+// prefill: 512 tokens: GMAC/s and its share of the integer peak of the target's own instruction set.
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <string>
 
 #include "ceilings.h"
@@ -59,15 +60,21 @@ void run(const Options& o) {
   constexpr size_t kBytes = size_t{1} << 30;
   uint8_t* memory = static_cast<uint8_t*>(aligned(kBytes));
   memset(memory, 1, kBytes);
-  const Ceilings ceiling = measure_ceilings(memory, kBytes, o.threads, o.repeats);
-  printf("%d thread(s): read %.1f GB/s, vpdpbusd zmm %.0f GMAC/s, FMA zmm %.0f GMAC/s; %ld columns, prefill of %ld rows\n", o.threads,
-         ceiling.read_gb, ceiling.dot_gmac, ceiling.fma_gmac, static_cast<long>(o.columns), static_cast<long>(o.rows));
+  std::map<std::string, Ceilings> ceilings;
+  for (const MachineClass& machine : machine_classes()) {
+    if (!machine.supported || (!o.target.empty() && o.target != machine.name)) continue;
+    const Ceilings& c = ceilings[machine.name] = measure_ceilings(machine, memory, kBytes, o.threads, o.repeats);
+    printf("%-9s %d thread(s): read %.1f GB/s, %s %.0f GMAC/s, %s %.0f GMAC/s\n", machine.name, o.threads, c.read_gb, machine.dot_name, c.dot_gmac,
+           machine.multiply_add_name, c.fma_gmac);
+  }
+  printf("%ld columns, prefill of %ld rows\n", static_cast<long>(o.columns), static_cast<long>(o.rows));
   printf("%-9s %-7s %8s %6s | 2, 4, 8, 16 tokens: GB/s    | %9s %6s | pack GB/s\n", "target", "type", "1: GB/s", "share", "512: GMAC",
          "share");
   const int64_t most_rows = static_cast<int64_t>(kBytes / static_cast<size_t>(o.columns) * 4);
   float* y = static_cast<float*>(aligned(4 * static_cast<size_t>(std::max(16 * most_rows, 512 * o.rows))));
   for (const Target& target : quant_targets()) {
     if (!target.supported || (!o.target.empty() && o.target != target.name)) continue;
+    const Ceilings& ceiling = ceilings.at(target.name);
     const Inputs in(512, o.columns);
     target.quantize(in.x, 512, o.columns, in.q8);
     for (const BlockType& block : block_types()) {
@@ -94,7 +101,8 @@ void run(const Options& o) {
       const double gmac = 512e-9 * static_cast<double>(o.rows * o.columns) /
                           time_multiply(format, args, prefill_panels, o.threads, o.repeats);
       printf("%-9s %-7s %8.2f %5.0f%% | %6.2f %6.2f %6.2f %6.2f | %9.1f %5.0f%% | %.2f\n", target.name, block.name,
-             gb[0], 100 * gb[0] / ceiling.read_gb, gb[1], gb[2], gb[3], gb[4], gmac, 100 * gmac / ceiling.dot_gmac, 1e-9 * static_cast<double>(panels * 16 * row_bytes) / pack);
+             gb[0], 100 * gb[0] / ceiling.read_gb, gb[1], gb[2], gb[3], gb[4], gmac, 100 * gmac / ceiling.dot_gmac,
+             1e-9 * static_cast<double>(panels * 16 * row_bytes) / pack);
       fflush(stdout);
     }
   }

@@ -1,20 +1,41 @@
 package io.qwen4j.tool;
 
 import io.qwen4j.Generation;
-import io.qwen4j.GenerationOptions;
-import io.qwen4j.GenerationRequest;
 import io.qwen4j.GenerationResult;
+import io.qwen4j.LoadOptions;
 import io.qwen4j.QwenModel;
-import io.qwen4j.SamplingOptions;
 import java.io.IOException;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
-import java.util.SplittableRandom;
 
 /** How fast a model computes. */
 final class BenchCommand implements Command {
+    /** What {@link LoadOptions#maxConcurrent()} allows. */
+    private static final int MOST_SEQUENCES = 256;
+
+    /**
+     * What is measured.
+     *
+     * @param prompt tokens of the prefill
+     * @param generate tokens of the decode
+     * @param depth tokens before either
+     * @param sequences sequences that decode at once
+     */
+    record Workload(int prompt, int generate, int depth, int sequences) {
+        /** Tokens of the longest sequence. */
+        long longest() {
+            long decode = generate == 0 ? 0 : BenchDecode.tokensOfSequence(sequences, depth, generate) + 1;
+            return depth + Math.max(prompt + 1L, decode);
+        }
+    }
+
+    /** The figures, one of each a repetition. */
+    record BenchFigures(Samples prefill, Samples decode, Samples step, Samples slowestStep, Samples firstToken) {
+        BenchFigures() {
+            this(new Samples(), new Samples(), new Samples(), new Samples(), new Samples());
+        }
+    }
+
     @Override
     public String name() {
         return "bench";
@@ -22,7 +43,7 @@ final class BenchCommand implements Command {
 
     @Override
     public String synopsis() {
-        return "MODEL [--prompt-tokens P] [--generate-tokens G] [--depth D] [--repetitions R] [--json]";
+        return "MODEL [--prompt-tokens P] [--generate-tokens G] [--depth D] [--sequences N] [--repetitions R] [--json]";
     }
 
     @Override
@@ -32,10 +53,11 @@ final class BenchCommand implements Command {
 
     @Override
     public String details() {
-        return "After one warm-up, each repetition measures two requests of random token ids. Decode: D tokens of context (at "
-                + "least 1), then G tokens, timed from the first of them. Prefill: D + P tokens; the time that the first request "
-                + "took for its D tokens is subtracted. Time to first token is that of the whole second request. End tokens are "
-                + "ignored. Figures are medians, then minimum and maximum.";
+        return "After one warm-up, each repetition measures requests of random token ids. Decode: N sequences at once of D tokens of "
+                + "context each (at least 1), then G tokens of each, timed as they reach their reader, from the first token of the sequence "
+                + "that starts last; with that, the median and the slowest step. Prefill: one request of D + P tokens; the time of "
+                + "one of D tokens is subtracted. Time to first token is that of the whole prefill request. End tokens are ignored. "
+                + "Figures are medians, then minimum and maximum.";
     }
 
     @Override
@@ -44,38 +66,40 @@ final class BenchCommand implements Command {
                 Option.value("--prompt-tokens", "P", "tokens of the measured prefill; 0 for none (default 512)"),
                 Option.value("--generate-tokens", "G", "tokens of the measured decode; 0 for none (default 64)"),
                 Option.value("--depth", "D", "tokens in the context before either (default 0)"),
+                Option.value("--sequences", "N", "sequences that decode at once, 1 to 256 (default 1)"),
                 Option.value("--repetitions", "R", "measurements (default 3)"),
                 Option.flag("--json", "print a JSON object"));
     }
 
     @Override
     public void run(Arguments arguments, Streams streams) throws IOException {
-        int prompt = arguments.integer("--prompt-tokens", 0, 512);
-        int generate = arguments.integer("--generate-tokens", 0, 64);
-        int depth = arguments.integer("--depth", 0, 0);
+        Workload work = new Workload(
+                arguments.integer("--prompt-tokens", 0, 512),
+                arguments.integer("--generate-tokens", 0, 64),
+                arguments.integer("--depth", 0, 0),
+                arguments.integer("--sequences", 1, 1));
+        if (work.sequences() > MOST_SEQUENCES) {
+            throw new UsageException("--sequences must be at most " + MOST_SEQUENCES + ", found " + work.sequences());
+        }
         int repetitions = arguments.integer("--repetitions", 1, 3);
-        if (prompt == 0 && generate == 0) {
+        if (work.prompt() == 0 && work.generate() == 0) {
             throw new UsageException("--prompt-tokens and --generate-tokens are both 0: nothing to measure");
         }
         long start = System.nanoTime();
-        try (QwenModel model = CommonFlags.load(arguments, streams)) {
+        try (QwenModel model = CommonFlags.load(arguments, streams, loadOptions(arguments, work))) {
             double load = (System.nanoTime() - start) / 1e9;
-            long needed = (long) depth + Math.max(prompt + 1L, generate + 2L);
-            if (needed > model.info().contextLength()) {
-                throw new ToolException(needed + " tokens are needed for these measurements, but the context holds "
+            if (work.longest() > model.info().contextLength()) {
+                throw new ToolException(work.longest() + " tokens are needed for these measurements, but the context holds "
                         + model.info().contextLength() + "; ask for fewer or raise --context");
             }
-            Samples prefill = new Samples();
-            Samples decode = new Samples();
-            Samples firstToken = new Samples();
+            BenchFigures figures = new BenchFigures();
             try (ProgressBar bar = new ProgressBar(streams.err())) {
                 for (int i = -1; i < repetitions; i++) {
                     bar.progress("bench", i + 1, repetitions + 1);
-                    measure(model, prompt, generate, depth, i < 0, prefill, decode, firstToken);
+                    measure(model, work, i < 0, figures);
                 }
             }
-            BenchReport report = new BenchReport(
-                    model.info(), prompt, generate, depth, repetitions, prefill, decode, firstToken, load, PeakMemory.bytes());
+            BenchReport report = new BenchReport(model.info(), work, repetitions, figures, load, PeakMemory.bytes());
             if (arguments.has("--json")) {
                 streams.out().println(Json.write(report::write));
             } else {
@@ -84,79 +108,51 @@ final class BenchCommand implements Command {
         }
     }
 
-    private static void measure(
-            QwenModel model, int prompt, int generate, int depth, boolean warmUp, Samples prefill, Samples decode, Samples firstToken) {
+    /** One full context holds a single sequence; several ones need room of their own, or they would take turns. */
+    private static LoadOptions.Builder loadOptions(Arguments arguments, Workload work) {
+        LoadOptions.Builder options = CommonFlags.loadOptions(arguments);
+        if (work.sequences() > 1) {
+            long tokens = Math.max(work.longest(), BenchDecode.cacheTokens(work.sequences(), work.depth(), work.generate()));
+            if (tokens > Integer.MAX_VALUE) {
+                throw new UsageException(work.sequences() + " sequences need a cache of " + tokens + " tokens; ask for fewer or shorter ones");
+            }
+            options.cacheTokens((int) tokens).maxConcurrent(Math.max(work.sequences(), 8));
+        }
+        return options;
+    }
+
+    private static void measure(QwenModel model, Workload work, boolean warmUp, BenchFigures figures) {
         double depthSeconds = 0;
-        if (generate > 0 || depth > 0) {
-            GenerationResult result = answer(model, Math.max(1, depth), generate + 1);
-            depthSeconds = depth == 0 ? 0 : seconds(result.timings().prefill());
-            if (generate > 0 && !warmUp) {
-                // The first token belongs to the prefill: G tokens follow it.
-                decode.add((result.usage().completionTokens() - 1) / seconds(result.timings().decode()));
+        if (work.generate() > 0) {
+            BenchDecode decode = BenchDecode.measure(model, work.sequences(), work.depth(), work.generate());
+            depthSeconds = seconds(decode.prefill());
+            if (!warmUp) {
+                figures.decode().add(decode.tokensPerSecond());
+                figures.step().add(decode.steps().median());
+                figures.slowestStep().add(decode.steps().max());
             }
         }
-        if (prompt > 0) {
-            GenerationResult result = answer(model, depth + prompt, 1);
-            double own = seconds(result.timings().prefill()) - depthSeconds;
+        if (work.prompt() > 0) {
+            if (work.depth() > 0 && (work.generate() == 0 || work.sequences() > 1)) {
+                depthSeconds = seconds(answer(model, work.depth()).timings().prefill());
+            }
+            GenerationResult result = answer(model, work.depth() + work.prompt());
+            double own = seconds(result.timings().prefill()) - (work.depth() == 0 ? 0 : depthSeconds);
             if (!warmUp) {
                 // Noise larger than the prefill itself leaves nothing to report.
-                prefill.add(own > 0 ? prompt / own : Double.NaN);
-                firstToken.add(seconds(result.timings().queued().plus(result.timings().prefill())));
+                figures.prefill().add(own > 0 ? work.prompt() / own : Double.NaN);
+                figures.firstToken().add(seconds(result.timings().queued().plus(result.timings().prefill())));
             }
         }
     }
 
-    private static GenerationResult answer(QwenModel model, int promptTokens, int maxTokens) {
-        GenerationOptions options = GenerationOptions.builder()
-                .sampling(SamplingOptions.GREEDY)
-                .maxTokens(maxTokens)
-                .ignoreEndTokens(true)
-                .build();
-        int rows = model.info().vocabularyRows();
-        SplittableRandom random = new SplittableRandom(promptTokens);
-        List<Integer> ids = new ArrayList<>();
-        for (int i = 0; i < promptTokens; i++) {
-            ids.add(random.nextInt(rows));
-        }
-        try (Generation generation = model.submit(new GenerationRequest.Tokens(ids, options))) {
+    private static GenerationResult answer(QwenModel model, int promptTokens) {
+        try (Generation generation = model.submit(BenchDecode.request(model, promptTokens, 1, 0))) {
             return generation.await();
         }
     }
 
     private static double seconds(Duration duration) {
         return duration.toNanos() / 1e9;
-    }
-
-    /** Measurements of one thing. */
-    static final class Samples {
-        private final List<Double> values = new ArrayList<>();
-
-        void add(double value) {
-            if (Double.isFinite(value)) {
-                values.add(value);
-            }
-        }
-
-        boolean isEmpty() {
-            return values.isEmpty();
-        }
-
-        double median() {
-            List<Double> sorted = values.stream().sorted().toList();
-            int half = sorted.size() / 2;
-            return sorted.size() % 2 == 1 ? sorted.get(half) : (sorted.get(half - 1) + sorted.get(half)) / 2;
-        }
-
-        double min() {
-            return values.stream().mapToDouble(Double::doubleValue).min().orElseThrow();
-        }
-
-        double max() {
-            return values.stream().mapToDouble(Double::doubleValue).max().orElseThrow();
-        }
-
-        String text() {
-            return isEmpty() ? "-" : String.format(Locale.ROOT, "%.2f (%.2f to %.2f)", median(), min(), max());
-        }
     }
 }

@@ -8,13 +8,9 @@ import java.util.Locale;
 /** The figures of a measurement, as JSON or as a table. */
 record BenchReport(
         ModelInfo model,
-        int promptTokens,
-        int generateTokens,
-        int depth,
+        BenchCommand.Workload work,
         int repetitions,
-        BenchCommand.Samples prefill,
-        BenchCommand.Samples decode,
-        BenchCommand.Samples firstToken,
+        BenchCommand.BenchFigures figures,
         double loadSeconds,
         long peakBytes) {
     void write(JsonGenerator json) throws IOException {
@@ -23,13 +19,16 @@ record BenchReport(
         json.writeStringField("backend", model.backend());
         json.writeNumberField("parameters", model.parameters());
         json.writeNumberField("weight_bytes", model.weightBytes());
-        json.writeNumberField("prompt_tokens", promptTokens);
-        json.writeNumberField("generate_tokens", generateTokens);
-        json.writeNumberField("depth", depth);
+        json.writeNumberField("prompt_tokens", work.prompt());
+        json.writeNumberField("generate_tokens", work.generate());
+        json.writeNumberField("depth", work.depth());
+        json.writeNumberField("sequences", work.sequences());
         json.writeNumberField("repetitions", repetitions);
-        write(json, "prefill_tokens_per_second", prefill);
-        write(json, "decode_tokens_per_second", decode);
-        write(json, "time_to_first_token_seconds", firstToken);
+        write(json, "prefill_tokens_per_second", figures.prefill());
+        write(json, "decode_tokens_per_second", figures.decode());
+        write(json, "decode_step_seconds", figures.step());
+        write(json, "decode_slowest_step_seconds", figures.slowestStep());
+        write(json, "time_to_first_token_seconds", figures.firstToken());
         json.writeNumberField("load_seconds", loadSeconds);
         if (peakBytes < 0) {
             json.writeNullField("peak_rss_bytes");
@@ -39,7 +38,7 @@ record BenchReport(
         json.writeEndObject();
     }
 
-    private static void write(JsonGenerator json, String name, BenchCommand.Samples samples) throws IOException {
+    private static void write(JsonGenerator json, String name, Samples samples) throws IOException {
         if (samples.isEmpty()) {
             json.writeNullField(name);
             return;
@@ -54,9 +53,14 @@ record BenchReport(
         line(text, "model", String.format(
                 Locale.ROOT, "%s, %,d parameters, weights %.1f MB", model.name(), model.parameters(), model.weightBytes() / 1e6));
         line(text, "backend", model.backend());
-        line(text, "prefill", promptTokens + " tokens at depth " + depth + ": " + prefill.text() + " tokens/s");
-        line(text, "decode", generateTokens + " tokens at depth " + depth + ": " + decode.text() + " tokens/s");
-        line(text, "first token", firstToken.text() + " s");
+        line(text, "prefill", work.prompt() + " tokens at depth " + work.depth() + ": " + figures.prefill().text() + " tokens/s");
+        String of = work.sequences() == 1 ? "" : " of each of " + work.sequences() + " sequences";
+        line(text, "decode", work.generate() + " tokens" + of + " at depth " + work.depth() + ": " + figures.decode().text() + " tokens/s");
+        if (!figures.step().isEmpty()) {
+            line(text, "decode step", String.format(
+                    Locale.ROOT, "%.2f ms, slowest %.2f ms", 1e3 * figures.step().median(), 1e3 * figures.slowestStep().max()));
+        }
+        line(text, "first token", figures.firstToken().text() + " s");
         line(text, "load", String.format(Locale.ROOT, "%.3f s", loadSeconds));
         line(text, "peak memory", peakBytes < 0 ? "unknown" : String.format(Locale.ROOT, "%.1f MB", peakBytes / 1e6));
         return text.toString();

@@ -235,6 +235,21 @@ class CommandsTest {
         assertTrue(Tool.run("bench", "--prompt-tokens", "2000").failure().contains("but the context holds 1024"));
     }
 
+    @Test
+    void benchDecodesSeveralSequencesAtOnce() throws Exception {
+        String[] words = {
+            "bench", "--prompt-tokens", "0", "--generate-tokens", "8", "--depth", "16", "--sequences", "3", "--repetitions", "1", "--json"
+        };
+        Map<String, String> json = fields(Tool.run(words).succeeded().out());
+        assertEquals("3", json.get("sequences"));
+        double step = Double.parseDouble(json.get("decode_step_seconds"));
+        double slowest = Double.parseDouble(json.get("decode_slowest_step_seconds"));
+        assertTrue(step > 0 && slowest >= step, json::toString);
+        assertTrue(Double.parseDouble(json.get("decode_tokens_per_second")) > 0, json::toString);
+        String table = Tool.run(Arrays.copyOf(words, words.length - 1)).succeeded().out();
+        assertTrue(table.contains("decode       8 tokens of each of 3 sequences at depth 16: "), table);
+    }
+
     @ParameterizedTest
     @CsvSource({"mean", "last"})
     void embeddingsHaveLengthOne(String pooling) {

@@ -52,6 +52,8 @@ class UsageTest {
             quantize tiny-qwen --type Q3 --output f             | --type must be one of F32, F16, BF16, Q4_0, Q4_1
             bench --prompt-tokens 0 --generate-tokens 0         | nothing to measure
             bench --repetitions 0                               | --repetitions must be a whole number from 1
+            bench --sequences 0                                 | --sequences must be a whole number from 1
+            bench --sequences 257                               | --sequences must be at most 256
             embed --pooling max                                 | --pooling must be one of MEAN, LAST
             chat --message a --top-p 2                          | topP must be
             """)
