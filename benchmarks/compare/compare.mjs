@@ -1,76 +1,132 @@
-// Runs Qwen4J and llama.cpp in turn on the same GGUF files with the same number of threads, each run a process of its own, and prints the medians.
-// usage: node compare.mjs [--threads N] [--prompt-tokens P] [--generate-tokens G] [--depth D] [--rounds R] [--json FILE] MODEL.gguf...
-import {execFileSync} from "node:child_process";
-import {existsSync, writeFileSync} from "node:fs";
-import {basename, dirname, join} from "node:path";
-import {fileURLToPath} from "node:url";
-import {parseArgs} from "node:util";
+// Compares whole engines: every engine in turn on the same GGUF files with the same number of threads, each run a process of its own, round by
+// round; the machine's ceilings are measured in the same run. Prints tables and writes JSON. Without arguments it tells its options.
+import {createReadStream, readFileSync, writeFileSync} from "node:fs";
+import {cpus, totalmem} from "node:os";
+import {basename} from "node:path";
+import {buildCeilings, measureCeilings, merge} from "./lib/ceilings.mjs";
+import {chooseEngines} from "./lib/engines.mjs";
+import {readOptions, UsageError} from "./lib/options.mjs";
+import {runsOf} from "./lib/scenarios.mjs";
+import {shapeOf} from "./lib/shape.mjs";
+import {ceilingTable, evaluate, tables} from "./lib/table.mjs";
 
-const here = dirname(fileURLToPath(import.meta.url));
-const {values, positionals: models} = parseArgs({
-    allowPositionals: true,
-    options: {
-        "threads": {type: "string", default: "2"},
-        "prompt-tokens": {type: "string", default: "512"},
-        "generate-tokens": {type: "string", default: "64"},
-        "depth": {type: "string", default: "0"},
-        "rounds": {type: "string", default: "3"},
-        "json": {type: "string"}
+const say = (text) => process.stderr.write(`${text}\n`);
+
+/** Puts a file into the page cache. */
+async function warm(file) {
+    for await (const piece of createReadStream(file, {highWaterMark: 1 << 22}))
+        void piece;
+}
+
+function mergeFiles(files) {
+    const rows = [];
+    for (const file of files) {
+        const report = JSON.parse(readFileSync(file, "utf8"));
+        process.stdout.write(`\n${basename(file)}: ${report.machine.processor}, ${report.date}, missing: ${missingText(report.missing)}\n`);
+        if (report.ceilings)
+            process.stdout.write(ceilingTable(report.ceilings));
+        rows.push(...evaluate(report));
     }
-});
-if (models.length === 0) {
-    console.error("usage: node compare.mjs [--threads N] [--prompt-tokens P] [--generate-tokens G] [--depth D] [--rounds R] [--json FILE] MODEL.gguf...");
-    process.exit(2);
-}
-const {threads, "prompt-tokens": prompt, "generate-tokens": generate, depth, rounds} = values;
-
-const engines = {
-    "Qwen4J": (model) => run(join(here, "../../qwen"), ["bench", model, "--threads", threads, "--prompt-tokens", prompt,
-        "--generate-tokens", generate, "--depth", depth, "--repetitions", "1", "--json"]),
-    "llama.cpp": (model) => existsSync(join(here, "node_modules/node-llama-cpp"))
-        ? run(process.execPath, [join(here, "llama.mjs"), model, prompt, generate, depth, threads, "1"])
-        : missing("llama.cpp", "run npm install in benchmarks/compare")
-};
-const reported = new Set();
-
-function missing(engine, why) {
-    if (!reported.has(engine))
-        console.error(`${engine} is missing: ${why}`);
-    reported.add(engine);
-    return undefined;
+    process.stdout.write(tables(rows));
 }
 
-function run(command, args) {
-    const result = JSON.parse(execFileSync(command, args, {encoding: "utf8", stdio: ["ignore", "pipe", "inherit"]}));
-    const one = (v) => Array.isArray(v) ? v[0] : v;
-    return {
-        prefill: one(result.prefill_tokens_per_second),
-        decode: one(result.decode_tokens_per_second),
-        load: result.load_seconds,
-        memory: result.peak_rss_bytes / 1e6
+const missingText = (missing) => missing.length === 0 ? "nothing" : missing.map((m) => `${m.what} (${m.reason})`).join("; ");
+
+async function compare(options) {
+    const missing = [];
+    const lacks = (what, error) => {
+        if (!missing.some((m) => m.what === what && m.reason === error.message)) {
+            missing.push({what, reason: error.message});
+            say(`${what} is missing: ${error.message}`);
+        }
     };
-}
-
-const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1];
-const rows = [];
-for (const model of models) {
-    const samples = {};
-    for (let round = 0; round < Number(rounds); round++) {
-        for (const [engine, measure] of Object.entries(engines)) {
-            process.stderr.write(`${basename(model)}: round ${round + 1} of ${rounds}, ${engine}\n`);
-            const sample = measure(model);
-            if (sample)
-                (samples[engine] ??= []).push(sample);
+    const engines = [];
+    for (const engine of chooseEngines(options.engines)) {
+        say(`${engine.name}: getting ready`);
+        try {
+            await engine.prepare();
+            engines.push(engine);
+        } catch (e) {
+            lacks(engine.name, e);
         }
     }
-    for (const [engine, list] of Object.entries(samples)) {
-        const figure = (name) => median(list.map((sample) => sample[name]));
-        rows.push({model: basename(model), engine, prefill: figure("prefill"), decode: figure("decode"), load: figure("load"), memory: figure("memory"), samples: list});
+    let ceilings;
+    const measure = async () => {
+        try {
+            ceilings = merge(ceilings, await measureCeilings(options.threads));
+        } catch (e) {
+            lacks("ceilings", e);
+        }
+    };
+    try {
+        await buildCeilings();
+        await measure();
+    } catch (e) {
+        lacks("ceilings", e);
     }
+
+    const report = {
+        date: new Date().toISOString(),
+        machine: {processor: cpus()[0].model, cores: cpus().length, memory: totalmem(), node: process.version},
+        options, missing, shapes: {}, results: []
+    };
+    const save = () => {
+        report.ceilings = ceilings;
+        if (options.json)
+            writeFileSync(options.json, JSON.stringify(report, null, 2) + "\n");
+    };
+    for (const model of options.files) {
+        const name = basename(model);
+        await warm(model);
+        try {
+            report.shapes[name] = await shapeOf(model);
+        } catch (e) {
+            lacks(`fractions of ${name}`, e);
+        }
+        for (let round = 1; round <= options.rounds; round++) {
+            for (const scenario of options.scenarios) {
+                for (const run of runsOf(scenario, options)) {
+                    for (const engine of engines.filter((e) => e.scenarios.includes(scenario))) {
+                        say(`${name}: round ${round} of ${options.rounds}, ${run.name}, ${engine.name}`);
+                        try {
+                            record(report.results, {scenario, run: run.name, model: name, engine: engine.name, isa: engine.isa, reference: engine.reference},
+                                await run.figures(engine, model));
+                        } catch (e) {
+                            lacks(`${engine.name} in ${scenario} of ${name}`, e);
+                        }
+                    }
+                }
+            }
+            if (ceilings)
+                await measure();
+            save();
+        }
+    }
+    save();
+    if (ceilings)
+        process.stdout.write(ceilingTable(ceilings));
+    process.stdout.write(tables(evaluate(report)));
+    process.stdout.write(`\nMissing: ${missingText(missing)}\n`);
+    return report.results.length > 0;
 }
 
-console.log("| model | engine | prefill tokens/s | decode tokens/s | load s | peak MB |\n|---|---|---|---|---|---|");
-for (const r of rows)
-    console.log(`| ${r.model} | ${r.engine} | ${r.prefill.toFixed(1)} | ${r.decode.toFixed(1)} | ${r.load.toFixed(2)} | ${r.memory.toFixed(0)} |`);
-if (values.json)
-    writeFileSync(values.json, JSON.stringify({threads, prompt, generate, depth, rounds, rows}, null, 2) + "\n");
+/** Adds a sample to the row of its kind. */
+function record(results, kind, sample) {
+    let row = results.find((r) => ["scenario", "run", "model", "engine"].every((key) => r[key] === kind[key]));
+    if (row === undefined) {
+        row = {...kind, samples: []};
+        results.push(row);
+    }
+    row.samples.push(sample);
+}
+
+try {
+    const options = readOptions();
+    if (options.merge)
+        mergeFiles(options.files);
+    else if (!await compare(options))
+        process.exitCode = 1;
+} catch (e) {
+    say(e instanceof UsageError ? e.message : `compare: ${e.stack}`);
+    process.exitCode = e instanceof UsageError ? 2 : 1;
+}
