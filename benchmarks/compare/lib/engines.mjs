@@ -6,6 +6,7 @@ import {lastJson, run} from "./child.mjs";
 import {fetchLlama, llamaAvx2} from "./fetch-llama.mjs";
 import {fetchPeer, peerCommand} from "./fetch-maven.mjs";
 import {jlamaModel} from "./jlama-model.mjs";
+import {UsageError} from "./options.mjs";
 
 const flags = (work, threads) => [
     "--prompt-tokens", String(work.prompt), "--generate-tokens", String(work.generate), "--depth", String(work.depth), "--threads", String(threads)];
@@ -77,9 +78,10 @@ export function chooseEngines(names) {
         const avx512 = /^flags\s*:.*\bavx512f\b/m.test(readFileSync("/proc/cpuinfo", "utf8"));
         return ALL.filter((engine) => avx512 || !engine.name.endsWith("-avx2"));
     }
-    return names.map((name) => ALL.find((engine) => engine.name === name) ?? raise(`no engine ${name}; there are ${ALL.map((e) => e.name).join(", ")}`));
-}
-
-function raise(message) {
-    throw new Error(message);
+    return names.map((name) => {
+        const engine = ALL.find((e) => e.name === name);
+        if (engine === undefined)
+            throw new UsageError(`no engine ${name}; there are ${ALL.map((e) => e.name).join(", ")}`);
+        return engine;
+    });
 }

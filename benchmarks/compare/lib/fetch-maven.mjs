@@ -32,7 +32,8 @@ export async function fetchPeer(name) {
     if (!existsSync(join(place, "lib")))
         await run("mvn", ["-B", "-q", "-ntp", "-f", join(directory, "pom.xml"), COPY, `-DoutputDirectory=${join(place, "lib")}`]);
     mkdirSync(join(place, "classes"), {recursive: true});
-    await run(join(home, "bin/javac"), ["-proc:none", ...peer.compile, "-cp", join(place, "lib/*"), "-d", join(place, "classes"), join(directory, peer.source)]);
+    await run(join(home, "bin/javac"), ["-proc:none", ...peer.compile, "-cp", join(place, "lib/*"), "-d", join(place, "classes"),
+        join(directory, peer.source)]);
 }
 
 /** Command and first arguments of a peer's program. */

@@ -16,10 +16,11 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * Times jlama on a directory in its own 4-bit type; one JSON object on standard output. It stands in jlama's package, where a forward pass of
- * token ids can be called.
+ * Times jlama on a directory in its own 4-bit type; one JSON object on standard output. It stands in jlama's package, where a forward
+ * pass of token ids can be called.
  *
- * <p>Usage: {@code Jlama DIRECTORY --prompt-tokens P --generate-tokens G --depth D --threads T}, or {@code Jlama DIRECTORY --quantize TARGET}.
+ * <p>Usage: {@code Jlama DIRECTORY --prompt-tokens P --generate-tokens G --depth D --threads T}, or
+ * {@code Jlama DIRECTORY --quantize TARGET}.
  */
 public final class Jlama {
     private final AbstractModel model;

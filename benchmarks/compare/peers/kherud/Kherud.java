@@ -76,7 +76,8 @@ public final class Kherud {
                 .setCtxSize(depth + prompt + generate + 32));
         double load = (System.nanoTime() - start) / 1e9;
         if (options.containsKey("--first-token")) {
-            InferenceParameters parameters = new InferenceParameters("a".repeat(Math.max(1, prompt))).setTemperature(0).setIgnoreEos(true);
+            InferenceParameters parameters =
+                    new InferenceParameters(" the".repeat(Math.max(1, prompt))).setTemperature(0).setIgnoreEos(true);
             for (LlamaOutput output : model.generate(parameters)) {
                 if (!output.text.isEmpty()) {
                     System.out.print(output.text);

@@ -64,8 +64,8 @@ void run(const Options& o) {
   for (const MachineClass& machine : machine_classes()) {
     if (!machine.supported || (!o.target.empty() && o.target != machine.name)) continue;
     const Ceilings& c = ceilings[machine.name] = measure_ceilings(machine, memory, kBytes, o.threads, o.repeats);
-    printf("%-9s %d thread(s): read %.1f GB/s, %s %.0f GMAC/s, %s %.0f GMAC/s\n", machine.name, o.threads, c.read_gb, machine.dot_name, c.dot_gmac,
-           machine.multiply_add_name, c.fma_gmac);
+    printf("%-9s %d thread(s): read %.1f GB/s, %s %.0f GMAC/s, %s %.0f GMAC/s\n", machine.name, o.threads, c.read_gb,
+           machine.dot_name, c.dot_gmac, machine.multiply_add_name, c.fma_gmac);
   }
   printf("%ld columns, prefill of %ld rows\n", static_cast<long>(o.columns), static_cast<long>(o.rows));
   printf("%-9s %-7s %8s %6s | 2, 4, 8, 16 tokens: GB/s    | %9s %6s | pack GB/s\n", "target", "type", "1: GB/s", "share", "512: GMAC",

@@ -45,8 +45,8 @@ int main(int argc, char** argv) {
     const char* inner = "";
     for (const long n : std::set<long>{1, 2, threads}) {
       const qw::test::Ceilings c = measure_ceilings(machine, memory, bytes, static_cast<int>(n), static_cast<int>(repeats));
-      printf("%s\n    {\"threads\": %ld, \"read_gb_per_second\": %.2f, \"dot_gmac_per_second\": %.1f, \"fma_gmac_per_second\": %.1f}", inner, n,
-             c.read_gb, c.dot_gmac, c.fma_gmac);
+      printf("%s\n    {\"threads\": %ld, \"read_gb_per_second\": %.2f, ", inner, n, c.read_gb);
+      printf("\"dot_gmac_per_second\": %.1f, \"fma_gmac_per_second\": %.1f}", c.dot_gmac, c.fma_gmac);
       inner = ",";
       fflush(stdout);
     }

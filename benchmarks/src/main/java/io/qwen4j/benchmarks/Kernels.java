@@ -9,7 +9,10 @@ import java.nio.FloatBuffer;
 import java.util.Random;
 import java.util.ServiceLoader;
 
-/** The native backend as the engine finds it, and the shape of Qwen2.5-7B: its matrices do not fit in a cache, as those of all layers together do not. */
+/**
+ * The native backend as the engine finds it, and the shape of Qwen2.5-7B: one of its matrices is beyond the processor's caches, as all
+ * layers of any model are.
+ */
 final class Kernels {
     static final int HIDDEN = 3584;
     static final int FFN = 18_944;

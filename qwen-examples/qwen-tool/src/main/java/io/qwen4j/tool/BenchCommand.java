@@ -53,10 +53,10 @@ final class BenchCommand implements Command {
 
     @Override
     public String details() {
-        return "After one warm-up, each repetition measures requests of random token ids. Decode: N sequences at once of D tokens of "
-                + "context each (at least 1), then G tokens of each, timed as they reach their reader, from the first token of the sequence "
-                + "that starts last; with that, the median and the slowest step. Prefill: one request of D + P tokens; the time of "
-                + "one of D tokens is subtracted. Time to first token is that of the whole prefill request. End tokens are ignored. "
+        return "After one warm-up, each repetition measures requests of random token ids. Decode: N sequences at once of D tokens "
+                + "of context each (at least 1), then G tokens of each, timed as they reach their reader, from the first token of the "
+                + "sequence that starts last; with that, the median and the slowest step. Prefill: one request of D + P tokens; the time "
+                + "of one of D tokens is subtracted. Time to first token is that of the whole prefill request. End tokens are ignored. "
                 + "Figures are medians, then minimum and maximum.";
     }
 
@@ -114,7 +114,8 @@ final class BenchCommand implements Command {
         if (work.sequences() > 1) {
             long tokens = Math.max(work.longest(), BenchDecode.cacheTokens(work.sequences(), work.depth(), work.generate()));
             if (tokens > Integer.MAX_VALUE) {
-                throw new UsageException(work.sequences() + " sequences need a cache of " + tokens + " tokens; ask for fewer or shorter ones");
+                throw new UsageException(
+                        work.sequences() + " sequences need a cache of " + tokens + " tokens; ask for fewer or shorter ones");
             }
             options.cacheTokens((int) tokens).maxConcurrent(Math.max(work.sequences(), 8));
         }

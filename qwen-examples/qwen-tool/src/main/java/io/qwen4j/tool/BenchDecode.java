@@ -19,8 +19,8 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 
 /**
- * Decodes several sequences at once and notes when their readers hear each token. The window that counts opens when the last sequence has its
- * first token, so that no prefill is in it, and closes G steps of that sequence later; the others got more tokens to last that long.
+ * Decodes several sequences at once and notes when their readers hear each token. The window that counts opens when the last sequence has
+ * its first token, so that no prefill is in it, and closes G steps of that sequence later; the others got more tokens to last that long.
  *
  * @param tokensPerSecond of all sequences together, in the window
  * @param steps seconds between two tokens of one sequence, in the window
