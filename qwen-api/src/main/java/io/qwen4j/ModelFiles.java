@@ -34,4 +34,24 @@ public final class ModelFiles {
     public static void quantize(Path model, WeightType type, Path output, ProgressListener progress) {
         QwenProvider.instance().quantize(model, type, output, progress);
     }
+
+    /**
+     * Writes a GGUF file of random weights in the exact shape of a Qwen2.5 model, for measurements that need no real model: it loads, runs
+     * and answers nonsense, here and in llama.cpp. Equal arguments give equal files.
+     *
+     * <p>Tensors have the types that {@link #quantize} gives them, and values for which activations and logits stay in an ordinary range.
+     * The tokenizer has the ids of Qwen2.5's control tokens and round-trips any text, but its other tokens are made up. Memory is some tens
+     * of megabytes for any shape; the file takes up to 4 bytes a parameter. It appears under its name only when it is complete.
+     *
+     * @param shape the model whose shape it is
+     * @param type the type of the matrices
+     * @param seed of the random weights
+     * @param output the file to write; an existing one is replaced
+     * @param progress hears of the stage {@code synthesize}, in bytes
+     * @throws ModelFileException if the disk has too little space left, or writing fails
+     * @throws IllegalArgumentException if the output is a directory
+     */
+    public static void synthesize(ModelShape shape, WeightType type, long seed, Path output, ProgressListener progress) {
+        QwenProvider.instance().synthesize(shape, type, seed, output, progress);
+    }
 }

@@ -4,6 +4,7 @@ import io.qwen4j.ChatTemplate;
 import io.qwen4j.LoadOptions;
 import io.qwen4j.ModelFileInfo;
 import io.qwen4j.ModelLimits;
+import io.qwen4j.ModelShape;
 import io.qwen4j.ProgressListener;
 import io.qwen4j.QwenException;
 import io.qwen4j.QwenModel;
@@ -78,6 +79,17 @@ public interface QwenProvider {
      * @param progress hears of the progress
      */
     void quantize(Path model, WeightType type, Path output, ProgressListener progress);
+
+    /**
+     * Implements {@link io.qwen4j.ModelFiles#synthesize(ModelShape, WeightType, long, Path, ProgressListener)}.
+     *
+     * @param shape the model whose shape it is
+     * @param type the type of the matrices
+     * @param seed of the random weights
+     * @param output the file to write
+     * @param progress hears of the progress
+     */
+    void synthesize(ModelShape shape, WeightType type, long seed, Path output, ProgressListener progress);
 
     /** Finds the provider once. */
     final class Holder {

@@ -4,6 +4,7 @@ import io.qwen4j.ChatTemplate;
 import io.qwen4j.LoadOptions;
 import io.qwen4j.ModelFileInfo;
 import io.qwen4j.ModelLimits;
+import io.qwen4j.ModelShape;
 import io.qwen4j.ProgressListener;
 import io.qwen4j.QwenModel;
 import io.qwen4j.Tokenizer;
@@ -14,6 +15,7 @@ import io.qwen4j.core.engine.ModelLoader;
 import io.qwen4j.core.format.Checkpoint;
 import io.qwen4j.core.format.CheckpointReader;
 import io.qwen4j.core.model.Quantizer;
+import io.qwen4j.core.model.Synthesizer;
 import io.qwen4j.core.tokenizer.TokenizerLoader;
 import io.qwen4j.spi.QwenProvider;
 import java.nio.file.Path;
@@ -50,5 +52,10 @@ public final class CoreProvider implements QwenProvider {
     @Override
     public void quantize(Path model, WeightType type, Path output, ProgressListener progress) {
         Quantizer.quantizeFile(model, type, output, ModelLimits.DEFAULT, progress);
+    }
+
+    @Override
+    public void synthesize(ModelShape shape, WeightType type, long seed, Path output, ProgressListener progress) {
+        Synthesizer.synthesizeFile(shape, type, seed, output, progress);
     }
 }

@@ -104,7 +104,8 @@ public final class TemplateLoader {
         }
     }
 
-    private static String builtIn() {
+    /** The template of Qwen2.5-Instruct. */
+    public static String builtIn() {
         try (InputStream in = TemplateLoader.class.getResourceAsStream("qwen2.5-instruct.jinja")) {
             return new String(in.readAllBytes(), StandardCharsets.UTF_8);
         } catch (IOException e) {

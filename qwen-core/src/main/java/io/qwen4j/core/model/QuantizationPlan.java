@@ -17,8 +17,17 @@ final class QuantizationPlan {
 
     /** The type of a matrix. */
     static WeightType typeOf(QwenConfig config, TensorSource matrix, WeightType wanted) {
-        boolean head = matrix.name().equals(config.tiedHead() ? QwenTensors.EMBEDDING : QwenTensors.HEAD);
-        return fitting(head && isSmall(wanted) ? WeightType.Q6_K : wanted, matrix.columns());
+        return typeOf(config, matrix.name(), matrix.columns(), wanted);
+    }
+
+    /** The type of a tensor; F32 if it is a vector. */
+    static WeightType typeOf(QwenConfig config, QwenTensors.Expected tensor, WeightType wanted) {
+        return tensor.matrix() ? typeOf(config, tensor.name(), tensor.columns(), wanted) : WeightType.F32;
+    }
+
+    private static WeightType typeOf(QwenConfig config, String name, long columns, WeightType wanted) {
+        boolean head = name.equals(config.tiedHead() ? QwenTensors.EMBEDDING : QwenTensors.HEAD);
+        return fitting(head && isSmall(wanted) ? WeightType.Q6_K : wanted, columns);
     }
 
     /** Whether a type has fewer bits than Q6_K. */

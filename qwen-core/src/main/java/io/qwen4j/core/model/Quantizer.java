@@ -15,6 +15,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /** Converts a model's matrices and writes them, with everything else that a model needs, as one GGUF file. Vectors become F32. */
@@ -41,10 +42,9 @@ public final class Quantizer {
             ConversionBuffers buffers = new ConversionBuffers();
             for (QwenTensors.Expected expected : QwenTensors.of(checkpoint.config())) {
                 TensorSource source = WeightLoader.find(checkpoint, expected);
-                WeightType target = expected.matrix() ? QuantizationPlan.typeOf(checkpoint.config(), source, type) : WeightType.F32;
+                WeightType target = QuantizationPlan.typeOf(checkpoint.config(), expected, type);
                 sources.add(QuantizedSource.of(source, target, buffers));
-                List<Long> shape = expected.matrix() ? List.of(expected.rows(), expected.columns()) : List.of(expected.columns());
-                table.add(new GgufWriter.Tensor(GgufNames.toGguf(expected.name()), target, shape));
+                table.add(entry(expected, target));
             }
             ProgressMeter progress =
                     new ProgressMeter(listener, "quantize", table.stream().mapToLong(GgufWriter.Tensor::bytes).sum());
@@ -59,10 +59,20 @@ public final class Quantizer {
         }
     }
 
-    private static void checkOutput(Path model, Path output) {
+    /** A tensor's entry in the table of the file. */
+    static GgufWriter.Tensor entry(QwenTensors.Expected tensor, WeightType type) {
+        return new GgufWriter.Tensor(GgufNames.toGguf(tensor.name()), type, Arrays.stream(tensor.shape()).boxed().toList());
+    }
+
+    /** Refuses to write where a directory is. */
+    static void checkIsNoDirectory(Path output) {
         if (Files.isDirectory(output)) {
             throw new IllegalArgumentException("the output " + output + " is a directory, expected the name of a file");
         }
+    }
+
+    private static void checkOutput(Path model, Path output) {
+        checkIsNoDirectory(output);
         try {
             if (Files.exists(output) && Files.exists(model) && Files.isSameFile(model, output)) {
                 throw new IllegalArgumentException("the output " + output + " is the model itself");

@@ -17,10 +17,24 @@ final class ByteCharacters {
         Arrays.fill(bytes, (short) -1);
         int next = 0x100;
         for (int b = 0; b < 256; b++) {
-            boolean printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-            bytes[printable ? b : next++] = (short) b;
+            bytes[isPrintable(b) ? b : next++] = (short) b;
         }
         return bytes;
+    }
+
+    private static boolean isPrintable(int b) {
+        return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+    }
+
+    /** The characters in the order in which vocabularies list them: those that stand for themselves, then the others. */
+    static String all() {
+        var text = new StringBuilder();
+        for (char c = 0; c < END; c++) {
+            if (byteOf(c) >= 0) {
+                text.append(c);
+            }
+        }
+        return text.toString();
     }
 
     /** The byte that a character stands for, or -1 if it stands for none. */

@@ -27,7 +27,9 @@ final class Help {
         if (!command.details().isEmpty()) {
             text.append('\n').append(wrap(command.details()));
         }
-        text.append('\n').append(MODEL);
+        if (command.operands() > 0) {
+            text.append('\n').append(MODEL);
+        }
         if (!command.options().isEmpty()) {
             text.append("\nOptions:\n");
             append(text, command.options());

@@ -30,6 +30,7 @@ public final class Main {
             new PerplexityCommand(),
             new InspectCommand(),
             new QuantizeCommand(),
+            new SynthesizeCommand(),
             new BenchCommand(),
             new EmbedCommand());
 

@@ -219,6 +219,21 @@ class CommandsTest {
         Tool.run("quantize", "tiny-qwen", "--type", "Q8_0", "--output", temporary.resolve("none/q.gguf").toString()).failure();
     }
 
+    /** The smallest shape, 0.35 GB. */
+    @Test
+    void synthesizedFilesHaveTheShapeAndRun() throws Exception {
+        Path file = temporary.resolve("s.gguf");
+        Tool.Result written = Tool.run("synthesize", "--shape", "0.5b", "--type", "q4_0", "--output", file.toString()).succeeded();
+        assertEquals("", written.out() + written.err());
+        String inspected = Tool.run("inspect", file.toString()).succeeded().out();
+        assertTrue(inspected.contains("parameters  494,032,768\n"), inspected);
+        assertTrue(inspected.contains("types       F32 x 121, Q4_0 x 168, Q8_0 x 1\n"), inspected);
+        String[] generate = {"generate", file.toString(), "--prompt", "the", "--greedy", "--max-tokens", "1", "--context", "32", "--print-ids"};
+        assertTrue(!Tool.run(generate).succeeded().out().isBlank());
+        String failure = Tool.run("synthesize", "--shape", "72B", "--type", "F32", "--output", temporary.toString()).failure();
+        assertTrue(failure.contains("is a directory"), failure);
+    }
+
     @Test
     void benchReportsItsFigures() throws Exception {
         String[] words = {"bench", "--prompt-tokens", "32", "--generate-tokens", "8", "--depth", "16", "--repetitions", "2", "--json"};

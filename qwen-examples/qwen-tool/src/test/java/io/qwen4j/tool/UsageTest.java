@@ -50,6 +50,13 @@ class UsageTest {
             quantize tiny-qwen --output f                       | --type is missing
             quantize tiny-qwen --type Q8_0                      | --output is missing
             quantize tiny-qwen --type Q3 --output f             | --type must be one of F32, F16, BF16, Q4_0, Q4_1
+            synthesize --type Q8_0 --output f                   | --shape is missing
+            synthesize --shape 0.5B --output f                  | --type is missing
+            synthesize --shape 0.5B --type Q8_0                 | --output is missing
+            synthesize --shape 4B --type Q8_0 --output f        | --shape must be one of 0.5B, 1.5B, 3B, 7B, 14B, 32B, 72B, found '4B'
+            synthesize --shape 7B --type Q9 --output f          | --type must be one of F32
+            synthesize --shape 7B --type Q8_0 --output f --seed x | --seed must be a whole number
+            synthesize m --shape 7B --type Q8_0 --output f      | 'm' is one argument too many
             bench --prompt-tokens 0 --generate-tokens 0         | nothing to measure
             bench --repetitions 0                               | --repetitions must be a whole number from 1
             bench --sequences 0                                 | --sequences must be a whole number from 1
@@ -71,7 +78,7 @@ class UsageTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"chat", "generate", "tokenize", "render", "logits", "perplexity", "inspect", "quantize", "bench", "embed"})
+    @ValueSource(strings = {"chat", "generate", "tokenize", "render", "logits", "perplexity", "inspect", "quantize", "synthesize", "bench", "embed"})
     void everyCommandHasHelp(String command) {
         for (List<String> words : List.of(List.of("help", command), List.of(command, "--help"), List.of(command, "-h"))) {
             String help = Tool.run(words.toArray(String[]::new)).succeeded().out();

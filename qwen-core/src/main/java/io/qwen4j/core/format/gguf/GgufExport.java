@@ -37,20 +37,41 @@ public final class GgufExport {
                     .filter(key -> !key.startsWith("split.") && !key.equals("general.alignment"))
                     .forEach(key -> out.put(key, from.value(key)));
         } else {
-            general(checkpoint, out);
+            general(String.valueOf(checkpoint.path().toAbsolutePath().normalize().getFileName()), out);
+            sampling(checkpoint.generationDefaults().sampling(), out);
             hyperParameters(checkpoint.config(), out);
             new HfVocabulary(new ModelDirectory(checkpoint.path()), checkpoint.config().vocabularyRows(), limits).addTo(out);
         }
-        out.put(FILE_TYPE, GgufValue.of(fileType(type)));
-        out.put(QUANTIZATION_VERSION, GgufValue.of(QUANTIZATION));
+        fileType(type, out);
         return out;
     }
 
-    private static void general(Checkpoint checkpoint, Map<String, GgufValue> out) {
+    /**
+     * The metadata of a model without files, except its vocabulary.
+     *
+     * @param name of the model, for people
+     * @param type the type of the matrices
+     */
+    public static Map<String, GgufValue> metadata(String name, QwenConfig config, WeightType type) {
+        Map<String, GgufValue> out = new LinkedHashMap<>();
+        general(name, out);
+        hyperParameters(config, out);
+        fileType(type, out);
+        return out;
+    }
+
+    private static void fileType(WeightType type, Map<String, GgufValue> out) {
+        out.put(FILE_TYPE, GgufValue.of(fileType(type)));
+        out.put(QUANTIZATION_VERSION, GgufValue.of(QUANTIZATION));
+    }
+
+    private static void general(String name, Map<String, GgufValue> out) {
         out.put("general.architecture", GgufValue.of("qwen2"));
         out.put("general.type", GgufValue.of("model"));
-        out.put("general.name", GgufValue.of(String.valueOf(checkpoint.path().toAbsolutePath().normalize().getFileName())));
-        SamplingOptions sampling = checkpoint.generationDefaults().sampling();
+        out.put("general.name", GgufValue.of(name));
+    }
+
+    private static void sampling(SamplingOptions sampling, Map<String, GgufValue> out) {
         SamplingOptions plain = SamplingOptions.builder().build();
         if (!sampling.equals(plain)) {
             out.put("general.sampling.temp", GgufValue.of(sampling.temperature()));
