@@ -7,10 +7,10 @@ import java.util.Random;
 
 /**
  * Blocks of normally distributed values, encoded once and then drawn at random: a matrix of them costs copying instead of encoding, and a
- * file is written as fast as the disk takes it. 4096 units of 256 values make more different rows than a model has.
+ * file is written as fast as the disk takes it. 1024 units of 256 values make more different rows than a model has.
  */
 final class SyntheticBlocks {
-    private static final int UNITS = 4096;
+    private static final int UNITS = 1024;
     /** Values of a unit: the largest block, and whole blocks of every type. */
     private static final int UNIT_VALUES = 256;
 

@@ -76,7 +76,7 @@ class SynthesizerTest {
     @ParameterizedTest
     @EnumSource
     void tensorsHaveTheShapesTypesAndSpreadOfTheTable(WeightType type) {
-        for (QwenConfig config : List.of(UNTIED, TIED)) {
+        for (QwenConfig config : type == WeightType.Q4_K ? List.of(UNTIED, TIED) : List.of(UNTIED)) {
             Path file = write(type + ".gguf", config, type, 1);
             try (Checkpoint checkpoint = CheckpointReader.open(file, ModelLimits.DEFAULT)) {
                 assertEquals(config, checkpoint.config());

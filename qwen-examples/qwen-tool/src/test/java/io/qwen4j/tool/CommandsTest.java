@@ -228,7 +228,7 @@ class CommandsTest {
         String inspected = Tool.run("inspect", file.toString()).succeeded().out();
         assertTrue(inspected.contains("parameters  494,032,768\n"), inspected);
         assertTrue(inspected.contains("types       F32 x 121, Q4_0 x 168, Q8_0 x 1\n"), inspected);
-        String[] generate = {"generate", file.toString(), "--prompt", "the", "--greedy", "--max-tokens", "1", "--context", "32", "--print-ids"};
+        String[] generate = {"generate", file.toString(), "--prompt", "the", "--max-tokens", "1", "--context", "32", "--print-ids"};
         assertTrue(!Tool.run(generate).succeeded().out().isBlank());
         String failure = Tool.run("synthesize", "--shape", "72B", "--type", "F32", "--output", temporary.toString()).failure();
         assertTrue(failure.contains("is a directory"), failure);

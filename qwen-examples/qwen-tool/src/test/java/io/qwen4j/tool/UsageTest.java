@@ -78,7 +78,10 @@ class UsageTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"chat", "generate", "tokenize", "render", "logits", "perplexity", "inspect", "quantize", "synthesize", "bench", "embed"})
+    @ValueSource(
+            strings = {
+                "chat", "generate", "tokenize", "render", "logits", "perplexity", "inspect", "quantize", "synthesize", "bench", "embed"
+            })
     void everyCommandHasHelp(String command) {
         for (List<String> words : List.of(List.of("help", command), List.of(command, "--help"), List.of(command, "-h"))) {
             String help = Tool.run(words.toArray(String[]::new)).succeeded().out();
