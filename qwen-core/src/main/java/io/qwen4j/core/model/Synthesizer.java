@@ -52,8 +52,13 @@ public final class Synthesizer {
         synthesizeFile(name, config(shape), SyntheticVocabulary.ORDINARY, type, seed, output, listener);
     }
 
-    /** Writes a model of any shape; {@code ordinary} of its vocabulary's rows are tokens that are no control tokens. */
-    static void synthesizeFile(
+    /**
+     * Writes a model of any shape.
+     *
+     * @param name of the model, for people
+     * @param ordinary rows of the vocabulary that are tokens, but no control tokens; see {@link SyntheticVocabulary#addTo}
+     */
+    public static void synthesizeFile(
             String name, QwenConfig config, int ordinary, WeightType type, long seed, Path output, ProgressListener listener) {
         Quantizer.checkIsNoDirectory(output);
         Map<String, GgufValue> metadata = GgufExport.metadata(name, config, type);
