@@ -66,8 +66,8 @@ __attribute__((target("avx512f"))) inline int64_t read_avx512(const uint8_t* p, 
   return _mm512_reduce_add_epi64(_mm512_xor_si512(_mm512_xor_si512(sum[0], sum[1]), _mm512_xor_si512(sum[2], sum[3])));
 }
 
-// 12 chains hide the latency (4 or 5 cycles) of two units. The empty assembly keeps the compiler from computing a product of constants
-// once for all chains.
+// 12 chains hide the latency (4 or 5 cycles) of two units. Without the empty assembly the compiler sees 12 chains of the same constants
+// and computes one of them.
 
 inline int64_t dot_sse2(int64_t rounds) {
   __m128i acc[12] = {}, w = _mm_set1_epi16(3), x = _mm_set1_epi16(-2);
@@ -114,8 +114,10 @@ __attribute__((target("avx512f,avx512vnni"))) inline int64_t dot_vnni(int64_t ro
   __m512i acc[12] = {}, w = _mm512_set1_epi8(3), x = _mm512_set1_epi8(-2);
   for (int64_t i = 0; i < rounds; i++) {
 #pragma GCC unroll 12
-    for (int j = 0; j < 12; j++) acc[j] = _mm512_dpbusd_epi32(acc[j], w, x);
-    asm volatile("" : "+v"(w), "+v"(x));
+    for (int j = 0; j < 12; j++) {
+      asm volatile("" : "+v"(w), "+v"(x));
+      acc[j] = _mm512_dpbusd_epi32(acc[j], w, x);
+    }
   }
   for (int j = 1; j < 12; j++) acc[0] = _mm512_add_epi32(acc[0], acc[j]);
   return _mm512_reduce_add_epi32(acc[0]);
@@ -138,8 +140,10 @@ __attribute__((target("avx2,fma"))) inline float multiply_add_avx2(int64_t round
   __m256 acc[12] = {}, w = _mm256_set1_ps(0.5f), x = _mm256_set1_ps(1.0f);
   for (int64_t i = 0; i < rounds; i++) {
 #pragma GCC unroll 12
-    for (int j = 0; j < 12; j++) acc[j] = _mm256_fmadd_ps(w, x, acc[j]);
-    asm volatile("" : "+x"(w), "+x"(x));
+    for (int j = 0; j < 12; j++) {
+      asm volatile("" : "+x"(w), "+x"(x));
+      acc[j] = _mm256_fmadd_ps(w, x, acc[j]);
+    }
   }
   for (int j = 1; j < 12; j++) acc[0] = _mm256_add_ps(acc[0], acc[j]);
   return _mm256_cvtss_f32(acc[0]);
@@ -149,8 +153,10 @@ __attribute__((target("avx512f"))) inline float multiply_add_avx512(int64_t roun
   __m512 acc[12] = {}, w = _mm512_set1_ps(0.5f), x = _mm512_set1_ps(1.0f);
   for (int64_t i = 0; i < rounds; i++) {
 #pragma GCC unroll 12
-    for (int j = 0; j < 12; j++) acc[j] = _mm512_fmadd_ps(w, x, acc[j]);
-    asm volatile("" : "+v"(w), "+v"(x));
+    for (int j = 0; j < 12; j++) {
+      asm volatile("" : "+v"(w), "+v"(x));
+      acc[j] = _mm512_fmadd_ps(w, x, acc[j]);
+    }
   }
   for (int j = 1; j < 12; j++) acc[0] = _mm512_add_ps(acc[0], acc[j]);
   return _mm512_reduce_add_ps(acc[0]);
