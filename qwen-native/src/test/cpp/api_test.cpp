@@ -42,11 +42,15 @@ void linear(int target, int threads) {
   for (int64_t rows : {1, 16, 37}) {
     for (int64_t columns : {1, 33}) {
       for (int64_t tokens : {1, 2, 7, 19}) {
-        const int64_t w = qw_weight_create(columns);
-        checks.expect(qw_weight_add_segment(backend, w, kF32, rows) == kOk, "no segment");
+        const int64_t w = qw_weight_create(columns), arena = qw_arena_create(qw_segment_bytes(backend, kF32, rows, columns));
+        checks.expect(qw_weight_add_segment(backend, w, kF32, rows, arena) == kOk, "no segment");
+        checks.expect(qw_weight_add_segment(backend, w, kF32, 1, arena) == kInvalidArgument, "a segment beyond its arena");
+        qw_arena_free(arena);
         std::vector<float> ones(static_cast<size_t>(rows * columns), 1.f);
-        checks.expect(qw_weight_pack(backend, w, 0, rows, reinterpret_cast<int8_t*>(ones.data()), rows * columns * 4) == kOk, "not packed");
-        checks.expect(qw_weight_pack(backend, w, 0, rows + 1, reinterpret_cast<int8_t*>(ones.data()), 4) == kInvalidArgument, "packed beyond");
+        checks.expect(qw_weight_pack(w, 0, 0, rows, reinterpret_cast<int8_t*>(ones.data()), rows * columns * 4) == kOk, "not packed");
+        checks.expect(qw_weight_pack(w, 0, 0, rows + 1, reinterpret_cast<int8_t*>(ones.data()), 4) == kInvalidArgument, "packed beyond");
+        checks.expect(qw_weight_pack(w, 1, 0, rows, reinterpret_cast<int8_t*>(ones.data()), rows * columns * 4) == kInvalidArgument,
+                      "packed into no segment");
         const int64_t x = qw_buffer_create(tokens, columns), y = qw_buffer_create(tokens, rows), bias = qw_buffer_create(1, rows);
         for (int64_t i = 0; i < tokens * columns; i++) floats(x)[i] = 1;
         for (int64_t i = 0; i < rows; i++) floats(bias)[i] = 0.5f;

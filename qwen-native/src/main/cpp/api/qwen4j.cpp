@@ -83,19 +83,22 @@ void qw_backend_free(int64_t backend) { release<Backend>(backend); }
 int64_t qw_segment_bytes(int64_t backend, int32_t type, int64_t rows, int64_t columns) {
   return guarded_value([&] { return segment_bytes(object<Backend>(backend), type, rows, columns); });
 }
+int64_t qw_arena_create(int64_t bytes) {
+  return guarded_value([&] { return handle(new Arena(bytes)); });
+}
+void qw_arena_free(int64_t arena) { release<Arena>(arena); }
+
 int64_t qw_weight_create(int64_t columns) {
   return guarded_value([&] {
     require(columns >= 1 && columns <= INT32_MAX, "a matrix has 1 to 2^31 - 1 columns");
     return handle(new Weight(columns));
   });
 }
-int32_t qw_weight_add_segment(int64_t backend, int64_t weight, int32_t type, int64_t rows) {
-  return guarded([&] { add_segment(object<Backend>(backend), object<Weight>(weight), type, rows); });
+int32_t qw_weight_add_segment(int64_t backend, int64_t weight, int32_t type, int64_t rows, int64_t arena) {
+  return guarded([&] { add_segment(object<Backend>(backend), object<Weight>(weight), type, rows, object<Arena>(arena)); });
 }
-int32_t qw_weight_pack(int64_t backend, int64_t weight, int64_t first_row, int64_t rows, int8_t* data, int64_t bytes) {
-  return guarded([&] {
-    pack_rows(object<Backend>(backend), object<Weight>(weight), first_row, rows, reinterpret_cast<const uint8_t*>(data), bytes);
-  });
+int32_t qw_weight_pack(int64_t weight, int64_t segment, int64_t first_row, int64_t rows, int8_t* data, int64_t bytes) {
+  return guarded([&] { pack_rows(object<Weight>(weight), segment, first_row, rows, reinterpret_cast<const uint8_t*>(data), bytes); });
 }
 void qw_weight_free(int64_t weight) { release<Weight>(weight); }
 

@@ -36,9 +36,13 @@ int64_t qw_backend_create(int32_t target, int32_t threads, bool fine);
 void qw_backend_free(int64_t backend);
 
 int64_t qw_segment_bytes(int64_t backend, int32_t type, int64_t rows, int64_t columns);
+// Memory for the segments of weights, the sum of their qw_segment_bytes. Segments keep what they took after qw_arena_free.
+int64_t qw_arena_create(int64_t bytes);
+void qw_arena_free(int64_t arena);
 int64_t qw_weight_create(int64_t columns);
-int32_t qw_weight_add_segment(int64_t backend, int64_t weight, int32_t type, int64_t rows);
-int32_t qw_weight_pack(int64_t backend, int64_t weight, int64_t first_row, int64_t rows, int8_t* data, int64_t bytes);
+int32_t qw_weight_add_segment(int64_t backend, int64_t weight, int32_t type, int64_t rows, int64_t arena);
+// On the calling thread; several threads may pack different rows at once.
+int32_t qw_weight_pack(int64_t weight, int64_t segment, int64_t first_row, int64_t rows, int8_t* data, int64_t bytes);
 void qw_weight_free(int64_t weight);
 
 int64_t qw_buffer_create(int64_t rows, int64_t columns);

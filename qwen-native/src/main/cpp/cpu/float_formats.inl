@@ -6,6 +6,8 @@
 // and converts weights as it reads them: widening does not use the FMA ports, and f32 copies in the cache (128 columns at a time, with
 // the input copied beside them) were 5 to 30 % slower with AVX-512 and AVX2; only the baseline's F16 would gain.
 
+#include "cpu/transpose.h"
+
 namespace qw::QW_TARGET::fp {
 
 template <class Type>
@@ -17,16 +19,30 @@ static int64_t float_panel_bytes(int64_t columns) {
 template <class Type>
 static void float_pack(const uint8_t* rows, int64_t count, int64_t columns, uint8_t* panel) {
   using Element = typename Type::Element;
-  Element* to = reinterpret_cast<Element*>(panel);
-  const int64_t row_bytes = columns * static_cast<int64_t>(sizeof(Element));
-  for (int64_t c = 0; c < columns; c++) {
-    for (int64_t r = 0; r < kPanelRows; r++) {
-      Element value{};
-      if (r < count) __builtin_memcpy(&value, rows + r * row_bytes + c * static_cast<int64_t>(sizeof(Element)), sizeof(Element));
-      to[c * kPanelRows + r] = value;
+  constexpr int64_t kElement = sizeof(Element), kSquare = 16 / kElement, kColumnBytes = kPanelRows * kElement;
+  const int64_t row_bytes = columns * kElement;
+  int64_t c = 0;
+  if (count == kPanelRows) {
+    for (; c + kSquare <= columns; c += kSquare) {
+      for (int64_t r = 0; r < kPanelRows; r += kSquare) {
+        const uint8_t* from = rows + r * row_bytes + c * kElement;
+        uint8_t* to = panel + c * kColumnBytes + r * kElement;
+        if constexpr (kElement == 4) {
+          transpose_4x4(from, row_bytes, to, kColumnBytes);
+        } else {
+          transpose_8x8(from, row_bytes, to, kColumnBytes);
+        }
+      }
     }
   }
-  const int64_t used = row_bytes * kPanelRows;
+  for (; c < columns; c++) {
+    for (int64_t r = 0; r < kPanelRows; r++) {
+      Element value{};
+      if (r < count) __builtin_memcpy(&value, rows + r * row_bytes + c * kElement, sizeof value);
+      __builtin_memcpy(panel + c * kColumnBytes + r * kElement, &value, sizeof value);
+    }
+  }
+  const int64_t used = columns * kColumnBytes;
   __builtin_memset(panel + used, 0, static_cast<size_t>(float_panel_bytes<Type>(columns) - used));
 }
 

@@ -12,7 +12,7 @@
 
 namespace qw {
 
-enum Kind : uint32_t { kBackend = 0x51770001, kWeight, kBuffer, kKvCache };
+enum Kind : uint32_t { kBackend = 0x51770001, kWeight, kBuffer, kKvCache, kArena };
 
 struct Object {
   explicit Object(Kind k);
@@ -44,6 +44,22 @@ struct Buffer : Object {
   int32_t* ints() const { return reinterpret_cast<int32_t*>(memory.data()); }
 };
 
+// One piece of memory for the segments of many weights, so that small ones lie in huge pages too. What was taken from it keeps it: it
+// is given back when the arena and all its segments are freed.
+struct Arena : Object {
+  static constexpr Kind kKind = kArena;
+  explicit Arena(int64_t bytes) : Object(kArena), memory(std::make_shared<const Memory>(bytes)) {}
+  std::shared_ptr<const Memory> memory;
+  int64_t used = 0;
+};
+
+// The part of an arena that is a segment's.
+struct Slice {
+  std::shared_ptr<const Memory> arena;
+  uint8_t* at;
+  uint8_t* data() const { return at; }
+};
+
 // A part of a matrix with one storage type.
 struct Segment {
   const WeightFormat* format;
@@ -52,7 +68,7 @@ struct Segment {
   int64_t panels;
   int64_t panel_bytes;
   int64_t file_row_bytes;
-  Memory memory;
+  Slice memory;
 };
 
 struct Weight : Object {

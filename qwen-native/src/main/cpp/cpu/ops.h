@@ -7,9 +7,11 @@
 namespace qw {
 
 int64_t segment_bytes(const Backend& backend, int32_t type, int64_t rows, int64_t columns);
-void add_segment(const Backend& backend, Weight& weight, int32_t type, int64_t rows);
-// Packs `rows` rows of the last segment from first_row, a multiple of 16; `data` has the file's format.
-void pack_rows(Backend& backend, Weight& weight, int64_t first_row, int64_t rows, const uint8_t* data, int64_t bytes);
+// Takes segment_bytes of the arena.
+void add_segment(const Backend& backend, Weight& weight, int32_t type, int64_t rows, Arena& arena);
+// Packs `rows` rows of a segment from first_row, a multiple of 16, on the calling thread; `data` has the file's format. Several threads may
+// pack different rows of one weight at once.
+void pack_rows(const Weight& weight, int64_t segment, int64_t first_row, int64_t rows, const uint8_t* data, int64_t bytes);
 
 void embed(Backend& backend, const Weight& table, const BatchView& batch, const Buffer& x);
 void rms_norm(Backend& backend, const Buffer& x, int64_t rows, const Buffer& gain, float epsilon, const Buffer& y);

@@ -49,6 +49,13 @@ QW_INLINE uint64_t load_u64(const uint8_t* p) {
 }
 QW_INLINE void store_u64(uint8_t* p, uint64_t a) { memcpy(p, &a, 8); }
 
+QW_INLINE uint32_t load_u32(const uint8_t* p) {
+  uint32_t a;
+  memcpy(&a, p, 4);
+  return a;
+}
+QW_INLINE void store_u32(uint8_t* p, uint32_t a) { memcpy(p, &a, 4); }
+
 QW_INLINE int32_t load_i32(const int8_t* p) {
   int32_t a;
   memcpy(&a, p, 4);

@@ -32,36 +32,35 @@ struct Panel {
   }
 };
 
-// Superblock by superblock: the codes of 16 rows are first spread into a byte each (8 KiB at most), four columns of a row moving
-// as one word, then cut into planes.
+// Superblock by superblock: row by row the bits of the codes are put in the order of the planes (4 KiB at most), then the rows side by side.
 template <class Type>
 static void pack(const uint8_t* rows, int64_t count, int64_t columns, uint8_t* panel) {
   using P = Panel<Type>;
   using Block = typename Type::Block;
+  using Storage = typename P::Storage;
   constexpr int kBlockGroups = Block::kColumns / kGroupColumns;
   constexpr int kBlocks = P::kGroups / kBlockGroups;
   const int64_t blocks = columns / Block::kColumns;
-  uint8_t spread[P::kGroups * kGroupCodes];
-  memset(panel, 0, static_cast<size_t>(P::bytes(columns)));
-  if (count < kPanelRows) memset(spread, 0, sizeof spread);
+  uint8_t ordered[kPanelRows][P::kGroups * Storage::kRowBytes];
+  if (count < kPanelRows) memset(ordered, 0, sizeof ordered);
   for (int64_t first = 0; first < blocks; first += kBlocks, panel += P::kBytes) {
     const int present = static_cast<int>(min_of(kBlocks, blocks - first));
-    for (int row = 0; row < count; row++) {
+    memset(panel, 0, P::kHeadBytes);
+    for (int64_t row = 0; row < count; row++) {
       const uint8_t* at = rows + (row * blocks + first) * static_cast<int64_t>(sizeof(Block));
       for (int b = 0; b < present; b++) {
         const Block& block = reinterpret_cast<const Block*>(at)[b];
         RowScales scales;
         Type::scales(block, scales);
-        P::Scales::put(scales, b, row, panel);
-        uint8_t codes[Block::kColumns];
-        Type::codes(block, codes);
-        uint8_t* to = spread + b * kBlockGroups * kGroupCodes + 4 * row;
-        for (int i = 0; i < Block::kColumns / 4; i++) memcpy(to + kVectorBytes * i, codes + 4 * i, 4);
+        P::Scales::put(scales, b, static_cast<int>(row), panel);
+        Type::codes(block, ordered[row] + b * kBlockGroups * Storage::kRowBytes);
       }
     }
-    for (int g = 0; g < present * kBlockGroups; g++) {
-      P::Storage::store(spread + g * kGroupCodes, panel + P::kHeadBytes + g * P::Storage::kGroupBytes);
+    uint8_t* to = panel + P::kHeadBytes;
+    for (int g = 0; g < present * kBlockGroups; g++, to += Storage::kGroupBytes) {
+      Storage::store(ordered[0] + g * Storage::kRowBytes, sizeof ordered[0], to);
     }
+    memset(to, 0, static_cast<size_t>(panel + P::kBytes - to));
   }
 }
 

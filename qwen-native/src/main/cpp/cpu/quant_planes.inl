@@ -2,6 +2,8 @@
 // the columns 4 j .. 4 j + 3 of all rows: byte 4 * row + column % 4, as vpdpbusd wants it. Codes narrower than a byte are cut into
 // planes: kLow low bits of every code first, then kHigh high bits, each plane with 64 * bits bytes, so nothing is padded.
 
+#include "cpu/transpose.h"
+
 namespace qw::QW_TARGET {
 namespace {
 
@@ -15,6 +17,10 @@ struct Planes {
   static_assert((kLow == 2 || kLow == 4 || kLow == 8) && (kHigh == 0 || kHigh == 1 || kHigh == 2), "planes");
   static constexpr int kGroupBytes = kVectorBytes * (kLow + kHigh);
   static constexpr int kHighAt = kVectorBytes * kLow;
+  // The same bits of one row before 16 of them are put side by side: kLow words of 4 bytes, then kHigh ones. Byte c of word v of the
+  // low ones holds the columns 4 j + c of all vectors j with index(j) = v, each shift(j) bits up; so with the high ones.
+  static constexpr int kRowWords = kLow + kHigh;
+  static constexpr int kRowBytes = 4 * kRowWords;
 
   // Where vector j finds its bits: in vector index() of the plane, shift() bits up.
   static constexpr int index(int j, int bits) { return j % bits; }
@@ -36,19 +42,15 @@ struct Planes {
     }
   }
 
-  // codes: the 8 vectors of one group, a byte per code
-  static void store(const uint8_t* codes, uint8_t* group) {
-    memset(group, 0, kGroupBytes);
-    for (int j = 0; j < kGroupVectors; j++) {
-      uint8_t* low = group + kVectorBytes * index(j, kLow);
-      for (int i = 0; i < kVectorBytes; i++) {
-        low[i] = static_cast<uint8_t>(low[i] | (codes[kVectorBytes * j + i] & ((1 << kLow) - 1)) << shift(j, kLow));
-      }
-      if constexpr (kHigh > 0) {
-        uint8_t* high = group + kHighAt + kVectorBytes * index(j, kHigh);
-        for (int i = 0; i < kVectorBytes; i++) {
-          high[i] = static_cast<uint8_t>(high[i] | (codes[kVectorBytes * j + i] >> kLow) << shift(j, kHigh));
-        }
+  // The codes of 16 rows, `stride` bytes from one to the next: word v of row r becomes word r of vector v.
+  static void store(const uint8_t* rows, int64_t stride, uint8_t* group) {
+    for (int64_t r = 0; r < kPanelRows; r += 4) {
+      const uint8_t* from = rows + r * stride;
+      uint8_t* to = group + 4 * r;
+      int v = 0;
+      for (; v + 4 <= kRowWords; v += 4) transpose_4x4(from + 4 * v, stride, to + kVectorBytes * v, kVectorBytes);
+      for (; v < kRowWords; v++) {
+        for (int i = 0; i < 4; i++) memcpy(to + kVectorBytes * v + 4 * i, from + i * stride + 4 * v, 4);
       }
     }
   }

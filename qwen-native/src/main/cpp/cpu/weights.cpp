@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "cpu/ops.h"
 
 namespace qw {
@@ -30,7 +32,7 @@ int64_t segment_bytes(const Backend& backend, int32_t type, int64_t rows, int64_
   return times(panels_of(rows), format.panel_bytes(columns));
 }
 
-void add_segment(const Backend& backend, Weight& weight, int32_t type, int64_t rows) {
+void add_segment(const Backend& backend, Weight& weight, int32_t type, int64_t rows, Arena& arena) {
   const int64_t bytes = segment_bytes(backend, type, rows, weight.columns);
   Segment segment;
   segment.format = &format_of(backend, type);
@@ -39,24 +41,25 @@ void add_segment(const Backend& backend, Weight& weight, int32_t type, int64_t r
   segment.panels = panels_of(rows);
   segment.panel_bytes = segment.format->panel_bytes(weight.columns);
   segment.file_row_bytes = times(weight.columns / kBlocks[type].values, kBlocks[type].bytes);
-  segment.memory = Memory(bytes);
   const int64_t total = plus(weight.rows, rows);
   require(total <= INT32_MAX, "a matrix has at most 2^31 - 1 rows");
+  require(bytes <= arena.memory->bytes() - arena.used, "the arena has no room for the segment");
+  segment.memory = {arena.memory, arena.memory->data() + arena.used};
+  arena.used += bytes;
   weight.segments.push_back(std::move(segment));
   weight.rows = total;
 }
 
-void pack_rows(Backend& backend, Weight& weight, int64_t first_row, int64_t rows, const uint8_t* data, int64_t bytes) {
-  require(!weight.segments.empty() && data != nullptr, "nothing to pack");
-  const Segment& segment = weight.segments.back();
+void pack_rows(const Weight& weight, int64_t index, int64_t first_row, int64_t rows, const uint8_t* data, int64_t bytes) {
+  require(index >= 0 && index < static_cast<int64_t>(weight.segments.size()) && data != nullptr, "nothing to pack");
+  const Segment& segment = weight.segments[static_cast<size_t>(index)];
   require(first_row >= 0 && first_row % kPanelRows == 0 && rows >= 1 && rows <= segment.rows - first_row, "rows outside the segment");
   require(rows % kPanelRows == 0 || first_row + rows == segment.rows, "only the last panel may be incomplete");
   require(times(rows, segment.file_row_bytes) == bytes, "the rows have another size");
-  backend.pool.each(panels_of(rows), [&](int64_t i, int) {
-    const int64_t count = rows - i * kPanelRows < kPanelRows ? rows - i * kPanelRows : kPanelRows;
-    segment.format->pack(data + i * kPanelRows * segment.file_row_bytes, count, weight.columns,
-                         segment.memory.data() + (first_row / kPanelRows + i) * segment.panel_bytes);
-  });
+  uint8_t* panel = segment.memory.data() + first_row / kPanelRows * segment.panel_bytes;
+  for (int64_t row = 0; row < rows; row += kPanelRows, panel += segment.panel_bytes) {
+    segment.format->pack(data + row * segment.file_row_bytes, std::min(kPanelRows, rows - row), weight.columns, panel);
+  }
 }
 
 }  // namespace qw

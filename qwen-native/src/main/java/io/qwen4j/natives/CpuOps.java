@@ -46,9 +46,14 @@ final class CpuOps implements Ops {
 
     @Override
     public Weight matrix(List<TensorSource> parts, LongConsumer progress) {
+        return matrices(List.of(parts), progress).get(0);
+    }
+
+    @Override
+    public List<? extends Weight> matrices(List<? extends List<TensorSource>> matrices, LongConsumer progress) {
         long handle = backend.acquire();
         try {
-            return WeightUpload.matrix(this, handle, parts, progress);
+            return WeightUpload.matrices(this, handle, threads, matrices, progress);
         } finally {
             backend.release();
         }

@@ -46,15 +46,21 @@ final class NativeLibrary {
     @Name("qw_segment_bytes")
     static native long segmentBytes(long backend, int type, long rows, long columns);
 
+    @Name("qw_arena_create")
+    static native long createArena(long bytes);
+
+    @Name("qw_arena_free")
+    static native void freeArena(long arena);
+
     @Name("qw_weight_create")
     static native long createWeight(long columns);
 
     @Name("qw_weight_add_segment")
-    static native int addSegment(long backend, long weight, int type, long rows);
+    static native int addSegment(long backend, long weight, int type, long rows, long arena);
 
-    /** Reads {@code bytes} bytes of {@code data} from its position. */
+    /** Reads {@code bytes} bytes of {@code data} from its position. Several threads may pack different rows at once. */
     @Name("qw_weight_pack")
-    static native int packRows(long backend, long weight, long firstRow, long rows, @Cast("int8_t*") ByteBuffer data, long bytes);
+    static native int packRows(long weight, long segment, long firstRow, long rows, @Cast("int8_t*") ByteBuffer data, long bytes);
 
     @Name("qw_weight_free")
     static native void freeWeight(long weight);

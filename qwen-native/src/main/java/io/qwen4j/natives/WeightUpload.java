@@ -3,18 +3,67 @@ package io.qwen4j.natives;
 import io.qwen4j.core.ops.TensorSource;
 import io.qwen4j.core.quant.BlockCodec;
 import java.nio.ByteBuffer;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.LongConsumer;
+import org.jspecify.annotations.Nullable;
 
-/** Reads tensors through a small buffer and packs them, so that a matrix is in memory once. */
+/**
+ * Reads tensors and packs them, so that a matrix is in memory once. Every thread reads its own rows into a buffer that stays in the cache
+ * and packs them from there: the calling thread and others that live as long as the upload.
+ */
 final class WeightUpload {
-    // Large enough for full disk speed and for all threads to pack at once, small beside any model.
-    private static final long STAGING_BYTES = 4L << 20;
+    // What a thread takes at a time. Two threads at work in one huge page (2 MiB) would both fill it with zeros, one of them in vain.
+    private static final long PIECE_BYTES = 4L << 20;
+    // Large enough to hide the cost of a call, small enough to be packed from the cache.
+    private static final long STAGING_BYTES = 512L << 10;
     private static final int PANEL_ROWS = 16;
 
-    private WeightUpload() {}
+    private final List<Piece> pieces = new ArrayList<>();
+    private final LongConsumer progress;
+    private final AtomicInteger next = new AtomicInteger();
+    private final AtomicLong read = new AtomicLong();
+    private final AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
 
-    static NativeWeight matrix(CpuOps owner, long backend, List<TensorSource> parts, LongConsumer progress) {
+    /** Rows of one segment of a weight. */
+    private record Piece(long weight, int segment, TensorSource part, long firstRow, long rows) {}
+
+    private WeightUpload(LongConsumer progress) {
+        this.progress = progress;
+    }
+
+    static List<NativeWeight> matrices(
+            CpuOps owner, long backend, int threads, List<? extends List<TensorSource>> matrices, LongConsumer progress) {
+        if (matrices.isEmpty()) {
+            return List.of();
+        }
+        List<NativeWeight> weights = new ArrayList<>();
+        try {
+            WeightUpload upload = new WeightUpload(progress);
+            for (List<TensorSource> parts : matrices) {
+                weights.add(create(owner, backend, parts));
+            }
+            long arena = NativeException.checkValue(
+                    NativeLibrary.createArena(weights.stream().mapToLong(NativeWeight::bytes).reduce(0, Math::addExact)), "the weights");
+            try {
+                for (int i = 0; i < weights.size(); i++) {
+                    upload.addSegments(backend, arena, weights.get(i), matrices.get(i));
+                }
+            } finally {
+                NativeLibrary.freeArena(arena);
+            }
+            upload.run(Math.min(threads, upload.pieces.size()));
+            return weights;
+        } catch (RuntimeException | Error e) {
+            weights.forEach(NativeWeight::close);
+            throw e;
+        }
+    }
+
+    private static NativeWeight create(CpuOps owner, long backend, List<TensorSource> parts) {
         if (parts.isEmpty()) {
             throw new IllegalArgumentException("a matrix of no parts");
         }
@@ -33,17 +82,7 @@ final class WeightUpload {
             throw new IllegalArgumentException(parts.get(0).name() + " and what follows have " + rows + " rows, more than 2^31 - 1");
         }
         long handle = NativeException.checkValue(NativeLibrary.createWeight(columns), parts.get(0).name());
-        NativeWeight weight = new NativeWeight(owner, handle, (int) rows, (int) columns, bytes);
-        try {
-            for (TensorSource part : parts) {
-                NativeException.check(NativeLibrary.addSegment(backend, handle, part.type().ordinal(), part.rows()), part.name());
-                upload(backend, handle, part, progress);
-            }
-            return weight;
-        } catch (RuntimeException | Error e) {
-            weight.close();
-            throw e;
-        }
+        return new NativeWeight(owner, handle, (int) rows, (int) columns, bytes);
     }
 
     static long bytes(long backend, TensorSource part) {
@@ -51,21 +90,108 @@ final class WeightUpload {
                 NativeLibrary.segmentBytes(backend, part.type().ordinal(), part.rows(), part.columns()), part.name());
     }
 
-    private static void upload(long backend, long handle, TensorSource part, LongConsumer progress) {
-        long rowBytes = part.type().rowBytes(part.columns());
-        long panelBytes = Math.multiplyExact(PANEL_ROWS, rowBytes);
-        long rowsAtOnce = Math.min(Math.max(1, STAGING_BYTES / panelBytes) * PANEL_ROWS, part.rows());
-        try (NativeBuffer.Staging staging = new NativeBuffer.Staging(Math.toIntExact(Math.multiplyExact(rowsAtOnce, rowBytes)))) {
-            ByteBuffer buffer = staging.bytes;
-            for (long row = 0; row < part.rows(); row += rowsAtOnce) {
-                long count = Math.min(rowsAtOnce, part.rows() - row);
-                int size = (int) (count * rowBytes);
-                buffer.position(0).limit(size);
-                part.read(row * rowBytes, buffer);
-                buffer.position(0);
-                NativeException.check(NativeLibrary.packRows(backend, handle, row, count, buffer, size), part.name());
-                progress.accept(size);
+    private void addSegments(long backend, long arena, NativeWeight weight, List<TensorSource> parts) {
+        long handle = weight.acquire();
+        try {
+            for (int segment = 0; segment < parts.size(); segment++) {
+                TensorSource part = parts.get(segment);
+                NativeException.check(
+                        NativeLibrary.addSegment(backend, handle, part.type().ordinal(), part.rows(), arena), part.name());
+                long rowsAtOnce = rowsOf(part, PIECE_BYTES);
+                for (long row = 0; row < part.rows(); row += rowsAtOnce) {
+                    pieces.add(new Piece(handle, segment, part, row, Math.min(rowsAtOnce, part.rows() - row)));
+                }
             }
+        } finally {
+            weight.release();
+        }
+    }
+
+    /** Whole panels in about so many bytes of the file, at least one. */
+    private static long rowsOf(TensorSource part, long bytes) {
+        long panelBytes = Math.multiplyExact(PANEL_ROWS, part.type().rowBytes(part.columns()));
+        return Math.min(Math.max(1, bytes / panelBytes) * PANEL_ROWS, part.rows());
+    }
+
+    private void run(int threads) {
+        long most = 0;
+        for (Piece piece : pieces) {
+            most = Math.max(most, Math.multiplyExact(rowsOf(piece.part, STAGING_BYTES), piece.part.type().rowBytes(piece.part.columns())));
+        }
+        int size = Math.toIntExact(most);
+        List<NativeBuffer.Staging> buffers = new ArrayList<>();
+        List<Thread> others = new ArrayList<>();
+        try {
+            for (int i = 0; i < threads; i++) {
+                buffers.add(new NativeBuffer.Staging(size));
+            }
+            for (int i = 1; i < threads; i++) {
+                ByteBuffer buffer = buffers.get(i).bytes;
+                Thread thread = new Thread(() -> work(buffer, () -> {}), "qwen4j-load-" + i);
+                thread.setDaemon(true);
+                thread.start();
+                others.add(thread);
+            }
+            work(buffers.get(0).bytes, () -> progress.accept(read.getAndSet(0)));
+        } catch (Throwable e) {
+            failure.compareAndSet(null, e);
+        } finally {
+            join(others);
+            buffers.forEach(NativeBuffer.Staging::close);
+        }
+        Throwable thrown = failure.get();
+        if (thrown instanceof RuntimeException e) {
+            throw e;
+        }
+        if (thrown instanceof Error e) {
+            throw e;
+        }
+        if (thrown != null) {
+            throw new IllegalStateException("reading the weights failed: " + thrown, thrown);
+        }
+        progress.accept(read.getAndSet(0));
+    }
+
+    /** The buffers and weights are theirs until they end, so an interrupt is kept for later; a failure makes them end soon. */
+    private static void join(List<Thread> threads) {
+        boolean interrupted = false;
+        for (Thread thread : threads) {
+            while (thread.isAlive()) {
+                try {
+                    thread.join();
+                } catch (InterruptedException e) {
+                    interrupted = true;
+                }
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private void work(ByteBuffer buffer, Runnable tell) {
+        try {
+            for (int i = next.getAndIncrement(); i < pieces.size(); i = next.getAndIncrement()) {
+                Piece piece = pieces.get(i);
+                long rowBytes = piece.part.type().rowBytes(piece.part.columns());
+                long rowsAtOnce = rowsOf(piece.part, STAGING_BYTES);
+                for (long done = 0; done < piece.rows; done += rowsAtOnce) {
+                    if (failure.get() != null) {
+                        return;
+                    }
+                    long rows = Math.min(rowsAtOnce, piece.rows - done);
+                    long row = piece.firstRow + done;
+                    int size = (int) (rows * rowBytes);
+                    piece.part.read(row * rowBytes, buffer.position(0).limit(size));
+                    buffer.position(0);
+                    NativeException.check(
+                            NativeLibrary.packRows(piece.weight, piece.segment, row, rows, buffer, size), piece.part.name());
+                    read.addAndGet(size);
+                    tell.run();
+                }
+            }
+        } catch (RuntimeException | Error e) {
+            failure.compareAndSet(null, e);
         }
     }
 

@@ -3,6 +3,7 @@ package io.qwen4j.core.chat;
 import io.qwen4j.core.chat.jinja.Seq;
 import io.qwen4j.core.chat.jinja.Text;
 import io.qwen4j.core.format.gguf.GgufMetadata;
+import io.qwen4j.core.format.gguf.GgufStrings;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -51,12 +52,12 @@ final class SpecialTokens {
         if (!metadata.has("tokenizer.ggml.tokens")) {
             return tokens;
         }
-        List<String> all = metadata.strings("tokenizer.ggml.tokens");
+        GgufStrings all = metadata.stringBytes("tokenizer.ggml.tokens");
         for (String name : List.of("bos", "eos", "unk", "pad")) {
             String key = "tokenizer.ggml." + (name.equals("unk") ? "unknown" : name.equals("pad") ? "padding" : name) + "_token_id";
             if (metadata.has(key)) {
                 int id = metadata.integer(key, 0, Integer.MAX_VALUE);
-                if (id < all.size()) {
+                if (id < all.count()) {
                     tokens.put(name + "_token", Text.trusted(all.get(id)));
                 }
             }

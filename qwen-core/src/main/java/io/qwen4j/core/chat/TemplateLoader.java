@@ -41,9 +41,13 @@ public final class TemplateLoader {
         if (Files.isDirectory(model)) {
             return loadDirectory(new ModelDirectory(model), limits);
         }
-        GgufMetadata metadata = GgufFile.readMetadata(model, limits);
+        return of(GgufFile.readMetadata(model, limits), limits);
+    }
+
+    /** Reads the chat template in the metadata of a GGUF file that is open already, as {@link #load} does. */
+    public static ChatTemplate of(GgufMetadata metadata, ModelLimits limits) {
         String source = metadata.has(GGUF_KEY) ? metadata.string(GGUF_KEY) : "";
-        return make(model, source, SpecialTokens.of(metadata), limits);
+        return make(metadata.file(), source, SpecialTokens.of(metadata), limits);
     }
 
     private static ChatTemplate loadDirectory(ModelDirectory directory, ModelLimits limits) {

@@ -6,6 +6,7 @@ import io.qwen4j.LoadOptions;
 import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.ModelInfo;
+import io.qwen4j.ProgressListener;
 import io.qwen4j.QwenModel;
 import io.qwen4j.TemplateException;
 import io.qwen4j.Tokenizer;
@@ -13,6 +14,7 @@ import io.qwen4j.core.cache.KvPages;
 import io.qwen4j.core.chat.TemplateLoader;
 import io.qwen4j.core.format.Checkpoint;
 import io.qwen4j.core.format.CheckpointReader;
+import io.qwen4j.core.format.gguf.GgufCheckpoint;
 import io.qwen4j.core.model.MemoryNeeds;
 import io.qwen4j.core.model.QwenConfig;
 import io.qwen4j.core.model.QwenDecoder;
@@ -40,9 +42,9 @@ public final class ModelLoader {
     private static final Logger LOG = LoggerFactory.getLogger(ModelLoader.class);
     private static final List<String> END_TOKENS = List.of("<|im_end|>", "<|endoftext|>");
 
-    private final Function<Path, Tokenizer> tokenizers;
-    private final Function<Path, ChatTemplate> templates;
-    private final LoadedModel.TextFactory texts;
+    private final Function<Checkpoint, Tokenizer> tokenizers;
+    private final Function<Checkpoint, ChatTemplate> templates;
+    private final LoadedModel.TextFactory answers;
     private final ChooserMaker choosers;
 
     /** Makes the factory of choosers of a model. */
@@ -51,21 +53,25 @@ public final class ModelLoader {
     }
 
     ModelLoader(
-            Function<Path, Tokenizer> tokenizers,
-            Function<Path, ChatTemplate> templates,
-            LoadedModel.TextFactory texts,
+            Function<Checkpoint, Tokenizer> tokenizers,
+            Function<Checkpoint, ChatTemplate> templates,
+            LoadedModel.TextFactory answers,
             ChooserMaker choosers) {
         this.tokenizers = tokenizers;
         this.templates = templates;
-        this.texts = texts;
+        this.answers = answers;
         this.choosers = choosers;
     }
 
     /** Implements {@link QwenModel#load(Path, LoadOptions)}. */
     public static QwenModel open(Path model, LoadOptions options) {
         ModelLoader loader = new ModelLoader(
-                path -> TokenizerLoader.load(path, options.limits()),
-                path -> TemplateLoader.load(path, options.limits()),
+                checkpoint -> checkpoint instanceof GgufCheckpoint gguf
+                        ? TokenizerLoader.of(gguf.metadata(), options.limits())
+                        : TokenizerLoader.load(checkpoint.path(), options.limits()),
+                checkpoint -> checkpoint instanceof GgufCheckpoint gguf
+                        ? TemplateLoader.of(gguf.metadata(), options.limits())
+                        : TemplateLoader.load(checkpoint.path(), options.limits()),
                 DetokenizedText::new,
                 (rows, nameable) -> (sampling, prompt) -> new LazySampler(sampling, rows, nameable, prompt));
         return loader.load(model, options);
@@ -75,8 +81,8 @@ public final class ModelLoader {
         long begun = System.nanoTime();
         Settings settings = Settings.of(options);
         try (Checkpoint checkpoint = CheckpointReader.open(path, options.limits())) {
-            Tokenizer tokenizer = tokenizer(path, checkpoint.config());
-            LoadedModel model = load(checkpoint, tokenizer, options, settings);
+            TextLoading texts = TextLoading.start(() -> texts(checkpoint));
+            LoadedModel model = load(checkpoint, texts, options, settings);
             LOG.info("loaded {} in {} ms: {} parameters, {} MiB of weights, context {} tokens", path,
                     (System.nanoTime() - begun) / 1_000_000, model.info().parameters(), model.info().weightBytes() >> 20,
                     model.info().contextLength());
@@ -84,11 +90,24 @@ public final class ModelLoader {
         }
     }
 
+    private ModelTexts texts(Checkpoint checkpoint) {
+        Tokenizer tokenizer = tokenizer(checkpoint);
+        try {
+            return new ModelTexts(tokenizer, templates.apply(checkpoint), null);
+        } catch (TemplateException e) {
+            // The model can still continue texts.
+            LOG.warn("the chat template of {} cannot be used: {}", checkpoint.path(), e.getMessage());
+            return new ModelTexts(tokenizer, null, e);
+        }
+    }
+
     /** The tokenizer, or null if the model has no files of one. A tokenizer with files that are wrong is an error. */
-    private @Nullable Tokenizer tokenizer(Path path, QwenConfig config) {
+    private @Nullable Tokenizer tokenizer(Checkpoint checkpoint) {
+        Path path = checkpoint.path();
+        QwenConfig config = checkpoint.config();
         Tokenizer tokenizer;
         try {
-            tokenizer = tokenizers.apply(path);
+            tokenizer = tokenizers.apply(checkpoint);
         } catch (ModelFileException e) {
             if (e.reason() == Reason.MISSING) {
                 LOG.info("{} has no tokenizer: only requests of token ids can be answered ({})", path, e.getMessage());
@@ -103,20 +122,34 @@ public final class ModelLoader {
         return tokenizer;
     }
 
-    private LoadedModel load(Checkpoint checkpoint, @Nullable Tokenizer tokenizer, LoadOptions options, Settings settings) {
+    private LoadedModel load(Checkpoint checkpoint, TextLoading texts, LoadOptions options, Settings settings) {
         FreeList owned = new FreeList();
         try {
-            Ops ops = owned.add(Backends.open(settings));
-            return load(checkpoint, tokenizer, options, ops, owned);
+            try {
+                Ops ops = owned.add(Backends.open(settings));
+                return load(checkpoint, texts, options, ops, owned);
+            } catch (Throwable t) {
+                free(owned, t);
+                awaitInFailure(texts, t);
+                throw t;
+            }
         } catch (OutOfMemoryError e) {
-            free(owned, e);
             InsufficientMemoryException failure = new InsufficientMemoryException(
                     "memory ran out while " + checkpoint.path() + " was loaded: " + e.getMessage(), -1, -1);
             failure.initCause(e);
             throw failure;
-        } catch (Throwable t) {
-            free(owned, t);
-            throw t;
+        }
+    }
+
+    /** Of two errors that of the texts is told, whichever comes first: what a file is refused for does not depend on chance. */
+    private static void awaitInFailure(TextLoading texts, Throwable failure) {
+        try {
+            texts.await();
+        } catch (RuntimeException | Error e) {
+            if (e != failure) {
+                e.addSuppressed(failure);
+            }
+            throw e;
         }
     }
 
@@ -128,35 +161,32 @@ public final class ModelLoader {
         }
     }
 
-    private LoadedModel load(Checkpoint checkpoint, @Nullable Tokenizer tokenizer, LoadOptions options, Ops ops, FreeList owned) {
+    private LoadedModel load(Checkpoint checkpoint, TextLoading loading, LoadOptions options, Ops ops, FreeList owned) {
         QwenConfig config = checkpoint.config();
         ContextPlan plan = ContextPlan.of(checkpoint, ops, options, MemoryNeeds.availableBytes(ops));
+        ProgressListener progress = (stage, done, total) -> {
+            loading.check();
+            options.progress().progress(stage, done, total);
+        };
         QwenWeights weights = owned.add(
-                QwenWeights.load(checkpoint, ops, options.quantization(), options.checkValues(), options.progress()));
+                QwenWeights.load(checkpoint, ops, options.quantization(), options.checkValues(), progress));
         KvCache cache = owned.add(ops.kvCache(plan.layout()));
         QwenDecoder decoder = owned.add(new QwenDecoder(config, weights, ops, plan.maxTokens(), plan.maxLogitsRows(), cache));
         Batch batch = owned.add(
                 new Batch(ops, plan.maxTokens(), options.maxConcurrent(), plan.pagesOfSequence(), KvPages.PAGE_TOKENS));
+        ModelTexts texts = loading.await();
+        Tokenizer tokenizer = texts.tokenizer();
         int nameable = tokenizer == null ? config.vocabularyRows() : tokenizer.vocabularySize();
-        ChatTemplate template = null;
-        RuntimeException templateError = null;
-        try {
-            template = templates.apply(checkpoint.path());
-        } catch (TemplateException e) {
-            // The model can still continue texts.
-            LOG.warn("the chat template of {} cannot be used: {}", checkpoint.path(), e.getMessage());
-            templateError = e;
-        }
         ModelInfo info = info(checkpoint, tokenizer, plan, weights, ops);
         LoadedModel.Parts parts = new LoadedModel.Parts(
                 info,
                 checkpoint.generationDefaults().sampling(),
                 tokenizer,
                 beginning(tokenizer),
-                template,
-                templateError,
+                texts.template(),
+                texts.templateError(),
                 choosers.make(config.vocabularyRows(), nameable),
-                texts,
+                answers,
                 options.maxConcurrent());
         Engine.Limits limits = new Engine.Limits(
                 plan.contextLength(), plan.prefillSlice(options), options.maxConcurrent(), options.queueLimit());

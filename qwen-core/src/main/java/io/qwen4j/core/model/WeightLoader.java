@@ -12,6 +12,7 @@ import io.qwen4j.core.ops.TensorSource;
 import io.qwen4j.core.ops.Weight;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -24,7 +25,6 @@ final class WeightLoader {
     private final Map<String, TensorSource> sources = new LinkedHashMap<>();
     private final Map<String, TensorSource> matrices = new LinkedHashMap<>();
     private final List<Weight> taken = new ArrayList<>();
-    private ProgressMeter progress = new ProgressMeter(ProgressListener.none(), "load", 1);
 
     /** Finds all tensors and checks their shapes; reads nothing. */
     WeightLoader(Checkpoint checkpoint, Ops ops, @Nullable WeightType quantization) {
@@ -74,21 +74,26 @@ final class WeightLoader {
             if (checkValues) {
                 checkValues(listener);
             }
-            progress = new ProgressMeter(listener, "load", total);
-            Weight embedding = matrix(QwenTensors.EMBEDDING);
+            ProgressMeter progress = new ProgressMeter(listener, "load", total);
+            Iterator<? extends Weight> next = matrices(progress).iterator();
+            Weight embedding = next.next();
             List<QwenWeights.Layer> layers = new ArrayList<>();
             for (int i = 0; i < config.layers(); i++) {
+                Weight qkv = next.next();
+                Weight output = next.next();
+                Weight gateUp = next.next();
+                Weight down = next.next();
                 layers.add(new QwenWeights.Layer(
                         vector(layer(i, QwenTensors.ATTENTION_NORM)),
-                        matrix(layer(i, QwenTensors.QUERY), layer(i, QwenTensors.KEY), layer(i, QwenTensors.VALUE)),
+                        qkv,
                         vector(layer(i, QwenTensors.QUERY_BIAS), layer(i, QwenTensors.KEY_BIAS), layer(i, QwenTensors.VALUE_BIAS)),
-                        matrix(layer(i, QwenTensors.OUTPUT)),
+                        output,
                         vector(layer(i, QwenTensors.MLP_NORM)),
-                        matrix(layer(i, QwenTensors.GATE), layer(i, QwenTensors.UP)),
-                        matrix(layer(i, QwenTensors.DOWN))));
+                        gateUp,
+                        down));
             }
             Weight finalNorm = vector(QwenTensors.FINAL_NORM);
-            Weight head = config.tiedHead() ? embedding : matrix(QwenTensors.HEAD);
+            Weight head = config.tiedHead() ? embedding : next.next();
             progress.end();
             return new QwenWeights(embedding, layers, finalNorm, head, taken);
         } catch (Throwable e) {
@@ -106,14 +111,26 @@ final class WeightLoader {
         meter.end();
     }
 
-    private Weight matrix(String... names) {
-        List<TensorSource> parts = new ArrayList<>();
-        for (String name : names) {
-            parts.add(matrices.get(name));
+    /** All matrices at once, so that the backend can read them side by side: embedding, those of each layer, head. */
+    private List<? extends Weight> matrices(ProgressMeter progress) {
+        List<List<TensorSource>> all = new ArrayList<>();
+        all.add(parts(QwenTensors.EMBEDDING));
+        for (int i = 0; i < config.layers(); i++) {
+            all.add(parts(layer(i, QwenTensors.QUERY), layer(i, QwenTensors.KEY), layer(i, QwenTensors.VALUE)));
+            all.add(parts(layer(i, QwenTensors.OUTPUT)));
+            all.add(parts(layer(i, QwenTensors.GATE), layer(i, QwenTensors.UP)));
+            all.add(parts(layer(i, QwenTensors.DOWN)));
         }
-        Weight weight = ops.matrix(parts, progress::add);
-        taken.add(weight);
-        return weight;
+        if (!config.tiedHead()) {
+            all.add(parts(QwenTensors.HEAD));
+        }
+        List<? extends Weight> weights = ops.matrices(all, progress::add);
+        taken.addAll(weights);
+        return weights;
+    }
+
+    private List<TensorSource> parts(String... names) {
+        return Arrays.stream(names).map(matrices::get).toList();
     }
 
     private Weight vector(String... names) {

@@ -1,5 +1,6 @@
 package io.qwen4j.core.ops;
 
+import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -34,6 +35,25 @@ public interface Ops extends AutoCloseable {
      * @param progress hears the number of bytes read, as they are read
      */
     Weight matrix(List<TensorSource> parts, java.util.function.LongConsumer progress);
+
+    /**
+     * Takes several matrices, as {@link #matrix} takes one, and may read them on several threads at once. If one fails, none is kept.
+     *
+     * @param matrices the parts of each matrix
+     * @param progress hears the number of bytes read, as they are read, on the calling thread
+     */
+    default List<? extends Weight> matrices(List<? extends List<TensorSource>> matrices, java.util.function.LongConsumer progress) {
+        List<Weight> taken = new ArrayList<>();
+        try {
+            for (List<TensorSource> parts : matrices) {
+                taken.add(matrix(parts, progress));
+            }
+            return taken;
+        } catch (RuntimeException | Error e) {
+            taken.forEach(Weight::close);
+            throw e;
+        }
+    }
 
     /**
      * Takes a vector (a norm's gain, a bias), given as tensors of one row that follow each other; kept as one row of f32.

@@ -4,8 +4,8 @@ import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.ModelLimits;
 import io.qwen4j.core.format.gguf.GgufMetadata;
+import io.qwen4j.core.format.gguf.GgufStrings;
 import java.nio.file.Path;
-import java.util.List;
 import java.util.OptionalInt;
 import java.util.Set;
 
@@ -74,16 +74,20 @@ final class GgufTokenizer {
     }
 
     private void tokens() {
-        List<String> tokens = metadata.strings(TOKENS);
+        GgufStrings tokens = metadata.stringBytes(TOKENS);
         int[] types = metadata.ints(TYPES);
-        int end = tokens.size();
+        int end = tokens.count();
         while (end > 0 && types[end - 1] == UNUSED) {
             end--;
         }
         for (int id = 0; id < end; id++) {
-            String token = tokens.get(id);
+            tokens.next();
+            if (types[id] == NORMAL) {
+                builder.token(tokens.bytes(), tokens.from(), tokens.to(), id);
+                continue;
+            }
+            String token = tokens.text();
             switch (types[id]) {
-                case NORMAL -> builder.token(token, id);
                 case UNKNOWN, CONTROL -> builder.added(added(id, token, !VISIBLE.contains(token)));
                 case USER_DEFINED -> builder.added(added(id, token, false));
                 case UNUSED -> builder.unused(token, id);
@@ -98,8 +102,9 @@ final class GgufTokenizer {
     }
 
     private void merges() {
-        for (String merge : metadata.strings(MERGES)) {
-            builder.merge(merge.toCharArray(), 0, merge.length());
+        GgufStrings merges = metadata.stringBytes(MERGES);
+        while (merges.next()) {
+            builder.merge(merges.bytes(), merges.from(), merges.to());
         }
     }
 

@@ -73,6 +73,17 @@ final class TokenizerBuilder {
         }
     }
 
+    /** Adds a token as {@link #token(String, long)} does, given in UTF-8. */
+    void token(byte[] text, int from, int end, int id) {
+        boolean plain = end - from < 4 || text[from] != '<' || text[from + 1] != '0' || text[from + 2] != 'x';
+        int count = plain && id < maxTokens && !table.has(id) ? toBytes(text, from, end, 0) : -1;
+        if (count > 0) {
+            table.put(id, scratch, count);
+        } else {
+            token(new String(text, from, end - from, StandardCharsets.UTF_8), id);
+        }
+    }
+
     /** Adds a token of one byte, spelled {@code <0x41>}. */
     void byteToken(String spelling, int id) {
         checkByteToken(spelling);
@@ -114,6 +125,19 @@ final class TokenizerBuilder {
         int leftEnd = toBytes(text, from, space, 0);
         // Behind the space: another one stands for no byte, so there is exactly one.
         merge(leftEnd, leftEnd < 0 || space == end ? -1 : toBytes(text, space + 1, end, leftEnd), () -> new String(text, from, end - from));
+    }
+
+    /** Adds the next merge as {@link #merge(char[], int, int)} does, given in UTF-8. */
+    void merge(byte[] text, int from, int end) {
+        int space = from;
+        while (space < end && text[space] != ' ') {
+            space++;
+        }
+        int leftEnd = toBytes(text, from, space, 0);
+        merge(
+                leftEnd,
+                leftEnd < 0 || space == end ? -1 : toBytes(text, space + 1, end, leftEnd),
+                () -> new String(text, from, end - from, StandardCharsets.UTF_8));
     }
 
     /** Adds the next merge, of two tokens; all tokens are there. */
@@ -294,6 +318,31 @@ final class TokenizerBuilder {
                 return -1;
             }
             scratch[to++] = (byte) b;
+        }
+        return to;
+    }
+
+    /** The same of characters in UTF-8; those that stand for a byte take one or two bytes themselves. */
+    private int toBytes(byte[] spelling, int from, int end, int at) {
+        if (scratch.length - at < end - from) {
+            scratch = Arrays.copyOf(scratch, Math.max(at + end - from, 2 * scratch.length));
+        }
+        byte[] out = scratch;
+        int to = at;
+        for (int i = from; i < end; i++) {
+            int c = spelling[i];
+            if (c < 0) {
+                // U+0080 to U+07FF
+                if (c < (byte) 0xc2 || c > (byte) 0xdf || ++i == end || (spelling[i] & 0xc0) != 0x80) {
+                    return -1;
+                }
+                c = (c & 0x1f) << 6 | spelling[i] & 0x3f;
+            }
+            int b = ByteCharacters.byteOf((char) c);
+            if (b < 0) {
+                return -1;
+            }
+            out[to++] = (byte) b;
         }
         return to;
     }

@@ -53,7 +53,7 @@ class GoldenModelTest {
         }
         ModelLoader loader = new ModelLoader(
                 p -> {
-                    throw new ModelFileException(Reason.MISSING, p, "tokenizer.json is missing");
+                    throw new ModelFileException(Reason.MISSING, p.path(), "tokenizer.json is missing");
                 },
                 p -> {
                     throw new io.qwen4j.TemplateException("none");

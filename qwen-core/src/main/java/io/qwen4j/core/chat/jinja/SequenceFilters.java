@@ -4,9 +4,7 @@ import io.qwen4j.TemplateException;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
@@ -14,30 +12,30 @@ import org.jspecify.annotations.Nullable;
 final class SequenceFilters {
     private SequenceFilters() {}
 
-    static Map<String, Filters.Body> all() {
-        Map<String, Filters.Body> all = new HashMap<>();
-        all.put("length", (e, v, a) -> Values.length(v));
-        all.put("count", (e, v, a) -> Values.length(v));
-        all.put("list", (e, v, a) -> Seq.list(new ArrayList<>(Values.iterate(v))));
-        all.put("first", SequenceFilters::first);
-        all.put("last", SequenceFilters::last);
-        all.put("join", SequenceFilters::join);
-        all.put("reverse", SequenceFilters::reverse);
-        all.put("sort", SequenceFilters::sort);
-        all.put("unique", SequenceFilters::unique);
-        all.put("min", (e, v, a) -> extreme(e, v, a, -1));
-        all.put("max", (e, v, a) -> extreme(e, v, a, 1));
-        all.put("sum", SequenceFilters::sum);
-        all.put("map", SequenceFilters::map);
-        all.put("select", (e, v, a) -> select(e, v, a, true, false));
-        all.put("reject", (e, v, a) -> select(e, v, a, false, false));
-        all.put("selectattr", (e, v, a) -> select(e, v, a, true, true));
-        all.put("rejectattr", (e, v, a) -> select(e, v, a, false, true));
-        all.put("items", SequenceFilters::items);
-        all.put("dictsort", SequenceFilters::dictSort);
-        all.put("batch", SequenceFilters::batch);
-        all.put("slice", SequenceFilters::slices);
-        return all;
+    static Filters.@Nullable Body find(String name) {
+        return switch (name) {
+            case "length", "count" -> (e, v, a) -> Values.length(v);
+            case "list" -> (e, v, a) -> Seq.list(new ArrayList<>(Values.iterate(v)));
+            case "first" -> SequenceFilters::first;
+            case "last" -> SequenceFilters::last;
+            case "join" -> SequenceFilters::join;
+            case "reverse" -> SequenceFilters::reverse;
+            case "sort" -> SequenceFilters::sort;
+            case "unique" -> SequenceFilters::unique;
+            case "min" -> (e, v, a) -> extreme(e, v, a, -1);
+            case "max" -> (e, v, a) -> extreme(e, v, a, 1);
+            case "sum" -> SequenceFilters::sum;
+            case "map" -> SequenceFilters::map;
+            case "select" -> (e, v, a) -> select(e, v, a, true, false);
+            case "reject" -> (e, v, a) -> select(e, v, a, false, false);
+            case "selectattr" -> (e, v, a) -> select(e, v, a, true, true);
+            case "rejectattr" -> (e, v, a) -> select(e, v, a, false, true);
+            case "items" -> SequenceFilters::items;
+            case "dictsort" -> SequenceFilters::dictSort;
+            case "batch" -> SequenceFilters::batch;
+            case "slice" -> SequenceFilters::slices;
+            default -> null;
+        };
     }
 
     private static List<Object> elements(Evaluation evaluation, Object value) {

@@ -1,7 +1,6 @@
 package io.qwen4j.core.chat.jinja;
 
 import io.qwen4j.TemplateException;
-import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /** The tests after {@code is}. */
@@ -12,52 +11,43 @@ final class Tests {
         boolean holds(Object value, Arguments arguments);
     }
 
-    private static final Map<String, Body> ALL = Map.ofEntries(
-            Map.entry("defined", (v, a) -> !(v instanceof Undefined)),
-            Map.entry("undefined", (v, a) -> v instanceof Undefined),
-            Map.entry("none", (v, a) -> v == null),
-            Map.entry("string", (v, a) -> v instanceof Text),
-            Map.entry("number", (v, a) -> Numbers.isNumber(v)),
-            Map.entry("integer", (v, a) -> Numbers.isInteger(v) && !(v instanceof Boolean)),
-            Map.entry("float", (v, a) -> v instanceof Double),
-            Map.entry("boolean", (v, a) -> v instanceof Boolean),
-            Map.entry("true", (v, a) -> Boolean.TRUE.equals(v)),
-            Map.entry("false", (v, a) -> Boolean.FALSE.equals(v)),
-            Map.entry("mapping", (v, a) -> v instanceof Dict),
-            // Whatever has a length and items, which Python's Undefined pretends to have.
-            Map.entry("sequence", (v, a) -> isSequence(v)),
-            Map.entry("iterable", (v, a) -> Values.isIterable(v)),
-            Map.entry("callable", (v, a) -> v instanceof Function || v instanceof Undefined),
-            Map.entry("escaped", (v, a) -> false),
-            Map.entry("odd", (v, a) -> remainder(v, 2L) == 1),
-            Map.entry("even", (v, a) -> remainder(v, 2L) == 0),
-            Map.entry("divisibleby", (v, a) -> remainder(v, other(a)) == 0),
-            Map.entry("lower", (v, a) -> isCase(v, true)),
-            Map.entry("upper", (v, a) -> isCase(v, false)),
-            Map.entry("sameas", (v, a) -> isSame(v, other(a))),
-            Map.entry("in", (v, a) -> Values.contains(other(a), v)),
-            Map.entry("filter", (v, a) -> v instanceof Text text && Filters.find(text.chars()) != null),
-            Map.entry("test", (v, a) -> v instanceof Text text && find(text.chars()) != null),
-            Map.entry("eq", compare("==")),
-            Map.entry("equalto", compare("==")),
-            Map.entry("==", compare("==")),
-            Map.entry("ne", compare("!=")),
-            Map.entry("!=", compare("!=")),
-            Map.entry("lt", compare("<")),
-            Map.entry("lessthan", compare("<")),
-            Map.entry("<", compare("<")),
-            Map.entry("le", compare("<=")),
-            Map.entry("<=", compare("<=")),
-            Map.entry("gt", compare(">")),
-            Map.entry("greaterthan", compare(">")),
-            Map.entry(">", compare(">")),
-            Map.entry("ge", compare(">=")),
-            Map.entry(">=", compare(">=")));
-
     private Tests() {}
 
     static @Nullable Body find(String name) {
-        return ALL.get(name);
+        return switch (name) {
+            case "defined" -> (v, a) -> !(v instanceof Undefined);
+            case "undefined" -> (v, a) -> v instanceof Undefined;
+            case "none" -> (v, a) -> v == null;
+            case "string" -> (v, a) -> v instanceof Text;
+            case "number" -> (v, a) -> Numbers.isNumber(v);
+            case "integer" -> (v, a) -> Numbers.isInteger(v) && !(v instanceof Boolean);
+            case "float" -> (v, a) -> v instanceof Double;
+            case "boolean" -> (v, a) -> v instanceof Boolean;
+            case "true" -> (v, a) -> Boolean.TRUE.equals(v);
+            case "false" -> (v, a) -> Boolean.FALSE.equals(v);
+            case "mapping" -> (v, a) -> v instanceof Dict;
+            // Whatever has a length and items, which Python's Undefined pretends to have.
+            case "sequence" -> (v, a) -> isSequence(v);
+            case "iterable" -> (v, a) -> Values.isIterable(v);
+            case "callable" -> (v, a) -> v instanceof Function || v instanceof Undefined;
+            case "escaped" -> (v, a) -> false;
+            case "odd" -> (v, a) -> remainder(v, 2L) == 1;
+            case "even" -> (v, a) -> remainder(v, 2L) == 0;
+            case "divisibleby" -> (v, a) -> remainder(v, other(a)) == 0;
+            case "lower" -> (v, a) -> isCase(v, true);
+            case "upper" -> (v, a) -> isCase(v, false);
+            case "sameas" -> (v, a) -> isSame(v, other(a));
+            case "in" -> (v, a) -> Values.contains(other(a), v);
+            case "filter" -> (v, a) -> v instanceof Text text && Filters.find(text.chars()) != null;
+            case "test" -> (v, a) -> v instanceof Text text && find(text.chars()) != null;
+            case "eq", "equalto", "==" -> compare("==");
+            case "ne", "!=" -> compare("!=");
+            case "lt", "lessthan", "<" -> compare("<");
+            case "le", "<=" -> compare("<=");
+            case "gt", "greaterthan", ">" -> compare(">");
+            case "ge", ">=" -> compare(">=");
+            default -> null;
+        };
     }
 
     private static boolean isSequence(Object value) {

@@ -14,7 +14,8 @@ import java.util.Arrays;
  * left of the file and of the limit; memory grows with the bytes that are there, not with those that are declared.
  */
 final class GgufHeaderReader {
-    private static final int FIRST_READ = 1 << 16;
+    // The header of a model with its vocabulary has 6 MB.
+    private static final int FIRST_READ = 1 << 19;
 
     private final ModelFile file;
     private final long limit;
@@ -67,6 +68,29 @@ final class GgufHeaderReader {
         return new String(head, at, (int) length, StandardCharsets.UTF_8);
     }
 
+    /**
+     * Skips strings, each a length and so many bytes. The arrays of a vocabulary have 300,000 of them, and a model's first answer waits for
+     * this loop, which runs before anything is compiled: so it calls nothing while the bytes are there.
+     */
+    void skipStrings(long count, String item) {
+        for (long i = 0; i < count; i++) {
+            byte[] bytes = head;
+            int at = position;
+            int last = bytes.length - 8;
+            while (at <= last) {
+                int length = bytes[at] & 0xff | (bytes[at + 1] & 0xff) << 8 | (bytes[at + 2] & 0xff) << 16;
+                int high = bytes[at + 3] | bytes[at + 4] | bytes[at + 5] | bytes[at + 6] | bytes[at + 7];
+                if (high != 0 || length > last - at || i + 1 == count) {
+                    break;
+                }
+                at += 8 + length;
+                i++;
+            }
+            position = at;
+            skip(u64("the length of " + item), item);
+        }
+    }
+
     private int advance(long n, String item) {
         if (n < 0 || n > left()) {
             throw file.error(
@@ -87,7 +111,7 @@ final class GgufHeaderReader {
             return;
         }
         int old = head.length;
-        long grown = Math.max(needed, Math.max(FIRST_READ, 2L * old));
+        long grown = Math.max(needed, Math.max(FIRST_READ, 4L * old));
         head = Arrays.copyOf(head, (int) Math.min(grown, Math.min(limit, file.size())));
         view = ByteBuffer.wrap(head).order(ByteOrder.LITTLE_ENDIAN);
         file.read(old, ByteBuffer.wrap(head, old, head.length - old));

@@ -8,7 +8,6 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -108,6 +107,11 @@ public final class GgufMetadata {
         return typed(key, GgufType.STRING, GgufType.ARRAY).strings(Integer.MAX_VALUE);
     }
 
+    /** An array of strings, as bytes. */
+    public GgufStrings stringBytes(String key) {
+        return typed(key, GgufType.STRING, GgufType.ARRAY).stringBytes();
+    }
+
     /** Checks that a key is an array of strings, without decoding them. */
     void checkStrings(String key) {
         typed(key, GgufType.STRING, GgufType.ARRAY);
@@ -115,8 +119,10 @@ public final class GgufMetadata {
 
     /** An array of 32-bit integers. */
     public int[] ints(String key) {
-        long[] wide = typed(key, GgufType.INT32, GgufType.ARRAY).integers();
-        return IntStream.range(0, wide.length).map(i -> (int) wide[i]).toArray();
+        GgufValue value = typed(key, GgufType.INT32, GgufType.ARRAY);
+        int[] values = new int[value.count()];
+        value.content().asIntBuffer().get(values);
+        return values;
     }
 
     /** An array of single-precision numbers. */

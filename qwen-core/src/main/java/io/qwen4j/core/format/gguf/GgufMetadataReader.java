@@ -71,7 +71,9 @@ final class GgufMetadataReader {
                             + " are possible here");
         }
         int start = in.position();
-        if (each == GgufType.STRING || each == GgufType.BOOL) {
+        if (each == GgufType.STRING) {
+            in.skipStrings(count, key);
+        } else if (each == GgufType.BOOL) {
             for (long i = 0; i < count; i++) {
                 skip(key, each);
             }

@@ -152,6 +152,11 @@ public final class GgufValue {
         return values;
     }
 
+    /** The elements as bytes of the file; the elements must be strings. */
+    GgufStrings stringBytes() {
+        return new GgufStrings(bytes, offset, count);
+    }
+
     private GgufType each() {
         return elementType == null ? type : elementType;
     }
