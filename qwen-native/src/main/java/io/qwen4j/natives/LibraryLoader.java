@@ -4,8 +4,11 @@ import io.qwen4j.BackendUnavailableException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.DirectoryStream;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileAttribute;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
@@ -24,6 +27,7 @@ final class LibraryLoader {
     static final String DIRECTORY_VARIABLE = "QWEN4J_NATIVE_DIR";
 
     private static final String PREFIX = "qwen4j-native-";
+    private static final int MOST_ATTEMPTS = 100;
     private static final Duration LEFT_BEHIND = Duration.ofHours(1);
 
     private final NativePlatform platform;
@@ -109,7 +113,7 @@ final class LibraryLoader {
     private void extractAndLoad(Path base) throws IOException {
         Files.createDirectories(base);
         removeLeftBehind(base);
-        Path own = Files.createTempDirectory(base, PREFIX);
+        Path own = createOwn(base);
         Path file = own.resolve(platform.libraryFile());
         try {
             try (InputStream in = classes.getResourceAsStream(platform.resource())) {
@@ -122,6 +126,25 @@ final class LibraryLoader {
         } finally {
             // Loaded code stays mapped without its name. Where the platform forbids this (Windows), a later process removes the file.
             remove(own);
+        }
+    }
+
+    /**
+     * A new directory for this user alone. Not {@link Files#createTempDirectory}: the random numbers of its names take 30 ms of a cold start,
+     * and a name need not be secret where one that exists is not taken.
+     */
+    private static Path createOwn(Path base) throws IOException {
+        boolean posix = base.getFileSystem().supportedFileAttributeViews().contains("posix");
+        FileAttribute<?>[] mode =
+                posix ? new FileAttribute<?>[] {PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------"))} : new FileAttribute<?>[0];
+        for (int attempt = 1; ; attempt++) {
+            try {
+                return Files.createDirectory(base.resolve(PREFIX + ProcessHandle.current().pid() + "-" + System.nanoTime()), mode);
+            } catch (FileAlreadyExistsException e) {
+                if (attempt == MOST_ATTEMPTS) {
+                    throw e;
+                }
+            }
         }
     }
 

@@ -6,6 +6,7 @@ import io.qwen4j.LoadOptions;
 import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.ModelInfo;
+import io.qwen4j.ModelLimits;
 import io.qwen4j.ProgressListener;
 import io.qwen4j.QwenModel;
 import io.qwen4j.TemplateException;
@@ -80,13 +81,27 @@ public final class ModelLoader {
     LoadedModel load(Path path, LoadOptions options) {
         long begun = System.nanoTime();
         Settings settings = Settings.of(options);
-        try (Checkpoint checkpoint = CheckpointReader.open(path, options.limits())) {
-            TextLoading texts = TextLoading.start(() -> texts(checkpoint));
-            LoadedModel model = load(checkpoint, texts, options, settings);
+        // Loading the native library takes as long as reading a header.
+        Alongside<Ops> backend = Alongside.start("qwen4j-backend", () -> Backends.open(settings));
+        try (Checkpoint checkpoint = open(path, options.limits(), backend)) {
+            LoadedModel model = load(checkpoint, options, backend);
             LOG.info("loaded {} in {} ms: {} parameters, {} MiB of weights, context {} tokens", path,
                     (System.nanoTime() - begun) / 1_000_000, model.info().parameters(), model.info().weightBytes() >> 20,
                     model.info().contextLength());
             return model;
+        }
+    }
+
+    private static Checkpoint open(Path path, ModelLimits limits, Alongside<Ops> backend) {
+        try {
+            return CheckpointReader.open(path, limits);
+        } catch (Throwable e) {
+            try {
+                backend.await().close();
+            } catch (RuntimeException | Error other) {
+                e.addSuppressed(other);
+            }
+            throw e;
         }
     }
 
@@ -122,27 +137,31 @@ public final class ModelLoader {
         return tokenizer;
     }
 
-    private LoadedModel load(Checkpoint checkpoint, TextLoading texts, LoadOptions options, Settings settings) {
+    private LoadedModel load(Checkpoint checkpoint, LoadOptions options, Alongside<Ops> backend) {
         FreeList owned = new FreeList();
+        owned.add(() -> backend.await().close());
         try {
+            Alongside<ModelTexts> texts = Alongside.start("qwen4j-texts", () -> texts(checkpoint));
             try {
-                Ops ops = owned.add(Backends.open(settings));
-                return load(checkpoint, texts, options, ops, owned);
+                return load(checkpoint, texts, options, backend.await(), owned);
             } catch (Throwable t) {
-                free(owned, t);
                 awaitInFailure(texts, t);
                 throw t;
             }
         } catch (OutOfMemoryError e) {
+            free(owned, e);
             InsufficientMemoryException failure = new InsufficientMemoryException(
                     "memory ran out while " + checkpoint.path() + " was loaded: " + e.getMessage(), -1, -1);
             failure.initCause(e);
             throw failure;
+        } catch (Throwable t) {
+            free(owned, t);
+            throw t;
         }
     }
 
     /** Of two errors that of the texts is told, whichever comes first: what a file is refused for does not depend on chance. */
-    private static void awaitInFailure(TextLoading texts, Throwable failure) {
+    private static void awaitInFailure(Alongside<ModelTexts> texts, Throwable failure) {
         try {
             texts.await();
         } catch (RuntimeException | Error e) {
@@ -157,11 +176,14 @@ public final class ModelLoader {
         try {
             owned.close();
         } catch (RuntimeException e) {
-            cause.addSuppressed(e);
+            // A backend that could not be made is not closed for the same reason.
+            if (e != cause) {
+                cause.addSuppressed(e);
+            }
         }
     }
 
-    private LoadedModel load(Checkpoint checkpoint, TextLoading loading, LoadOptions options, Ops ops, FreeList owned) {
+    private LoadedModel load(Checkpoint checkpoint, Alongside<ModelTexts> loading, LoadOptions options, Ops ops, FreeList owned) {
         QwenConfig config = checkpoint.config();
         ContextPlan plan = ContextPlan.of(checkpoint, ops, options, MemoryNeeds.availableBytes(ops));
         ProgressListener progress = (stage, done, total) -> {

@@ -38,12 +38,12 @@ final class GgufGenerationDefaults {
     }
 
     private static void addByText(GgufMetadata metadata, int vocabularyRows, Set<Integer> end) {
-        List<String> tokens = metadata.strings(TOKENS);
-        if (tokens.size() != vocabularyRows) {
+        GgufStrings tokens = metadata.stringBytes(TOKENS);
+        if (tokens.count() != vocabularyRows) {
             throw FormatError.of(
                     Reason.CONFIG,
                     metadata.file(),
-                    TOKENS + " has " + tokens.size() + " tokens, but the embedding has " + vocabularyRows + " rows");
+                    TOKENS + " has " + tokens.count() + " tokens, but the embedding has " + vocabularyRows + " rows");
         }
         if (metadata.has(MERGES)) {
             metadata.checkStrings(MERGES);

@@ -61,16 +61,24 @@ public final class GgufStrings {
         return new String(bytes, from, to - from, StandardCharsets.UTF_8);
     }
 
-    /** String i, wherever this is, and goes there. */
+    /** String i, wherever this is, and goes there; in ascending order every string is passed once. */
     public String get(int i) {
         if (i < 0 || i >= count) {
             throw new IndexOutOfBoundsException("string " + i + " of " + count);
         }
-        next = 0;
-        to = start;
-        while (next <= i) {
-            next();
+        if (i < next) {
+            next = 0;
+            to = start;
         }
+        // As next() does, but without a call for each string, as it may run before anything is compiled.
+        byte[] all = bytes;
+        int end = to;
+        for (int skipped = i - next; skipped > 0; skipped--) {
+            end += 8 + (all[end] & 0xff | (all[end + 1] & 0xff) << 8 | (all[end + 2] & 0xff) << 16 | all[end + 3] << 24);
+        }
+        to = end;
+        next = i;
+        next();
         return text();
     }
 }

@@ -4,31 +4,32 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 
-/** Makes the text side of a model, its tokenizer and template, on a thread of its own while the weights are read. */
-final class TextLoading {
-    private final FutureTask<ModelTexts> task;
+/** Something made on a thread of its own while the caller does other things; it must be awaited. */
+final class Alongside<T> {
+    private final FutureTask<T> task;
 
-    private TextLoading(FutureTask<ModelTexts> task) {
+    private Alongside(FutureTask<T> task) {
         this.task = task;
     }
 
-    static TextLoading start(Callable<ModelTexts> work) {
-        FutureTask<ModelTexts> task = new FutureTask<>(work);
-        Thread thread = new Thread(task, "qwen4j-texts");
+    /** Starts. */
+    static <T> Alongside<T> start(String name, Callable<T> work) {
+        FutureTask<T> task = new FutureTask<>(work);
+        Thread thread = new Thread(task, name);
         thread.setDaemon(true);
         thread.start();
-        return new TextLoading(task);
+        return new Alongside<>(task);
     }
 
-    /** Throws what went wrong, if that is known by now: weights need not be read to the end then. */
+    /** Throws what went wrong, if that is known by now. */
     void check() {
         if (task.isDone()) {
             await();
         }
     }
 
-    /** The texts, or throws what went wrong. An interrupt is kept for later: the thread reads files that the caller closes. */
-    ModelTexts await() {
+    /** The result, or throws what went wrong. An interrupt is kept for later: the thread uses what the caller will close. */
+    T await() {
         boolean interrupted = false;
         try {
             while (true) {
@@ -45,7 +46,7 @@ final class TextLoading {
             if (e.getCause() instanceof Error cause) {
                 throw cause;
             }
-            throw new IllegalStateException("making the tokenizer failed: " + e.getCause(), e.getCause());
+            throw new IllegalStateException("loading failed: " + e.getCause(), e.getCause());
         } finally {
             if (interrupted) {
                 Thread.currentThread().interrupt();
