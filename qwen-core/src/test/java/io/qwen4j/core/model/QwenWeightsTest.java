@@ -19,6 +19,7 @@ import io.qwen4j.core.ops.TensorSource;
 import io.qwen4j.core.ops.Weight;
 import io.qwen4j.core.testing.BytesTensor;
 import io.qwen4j.core.testing.MemoryCheckpoint;
+import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.Proxy;
 import java.util.ArrayList;
 import java.util.List;
@@ -213,6 +214,9 @@ class QwenWeightsTest {
                         });
                 made.add(weight);
                 return weight;
+            }
+            if (method.isDefault()) {
+                return InvocationHandler.invokeDefault(proxy, method, arguments);
             }
             throw new UnsupportedOperationException(method.getName());
         });

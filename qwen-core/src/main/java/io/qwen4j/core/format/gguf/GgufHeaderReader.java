@@ -52,6 +52,11 @@ final class GgufHeaderReader {
         return view.getInt(at);
     }
 
+    /** As {@link #u32(String)}, with an item in two parts, which are joined only for an error. */
+    int u32(String item, String of) {
+        return left() >= 4 && limit - position >= 4 ? u32(item) : u32(item + of);
+    }
+
     long u64(String item) {
         int at = advance(8, item);
         return view.getLong(at);

@@ -48,7 +48,7 @@ final class GgufMetadataReader {
     }
 
     private GgufValue value(String key) {
-        GgufType type = type(key, in.u32("the type of " + key));
+        GgufType type = type(key, in.u32("the type of ", key));
         if (type == GgufType.ARRAY) {
             return array(key);
         }
