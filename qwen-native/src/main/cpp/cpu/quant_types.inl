@@ -10,8 +10,8 @@
 namespace qw::QW_TARGET {
 namespace {
 
-// Eight bytes at a time in an integer, which is quick with every instruction set: in byte loops packing ran at 0.5 to 1 GB/s a thread,
-// a quarter of what a file in the page cache is read with.
+// Eight bytes at a time in an integer, and straight into the order of the planes: by way of a byte for each code Q4_0 packed at 2.9 GB/s a
+// thread instead of 7, Q4_K at 1.7 instead of 3.7.
 constexpr uint64_t kNibbles = 0x0f0f0f0f0f0f0f0f;
 
 static void split_nibbles(const uint8_t* qs, int count, uint8_t* low, uint8_t* high) {

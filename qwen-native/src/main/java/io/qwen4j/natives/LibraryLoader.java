@@ -130,8 +130,8 @@ final class LibraryLoader {
     }
 
     /**
-     * A new directory for this user alone. Not {@link Files#createTempDirectory}: the random numbers of its names take 30 ms of a cold start,
-     * and a name need not be secret where one that exists is not taken.
+     * A new directory for this user alone. Not {@link Files#createTempDirectory}: the random numbers of its names take 3 % of a cold start, and
+     * a name need not be secret where one that exists is not taken.
      */
     private static Path createOwn(Path base) throws IOException {
         boolean posix = base.getFileSystem().supportedFileAttributeViews().contains("posix");
