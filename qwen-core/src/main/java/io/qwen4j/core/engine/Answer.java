@@ -101,6 +101,12 @@ final class Answer {
         return readerSlow || waiting == TokenRing.CAPACITY;
     }
 
+    /** Tokens that may be written before the sequence must pause. Engine thread. */
+    int room() {
+        int waiting = ring.waiting();
+        return Math.min(TokenRing.CAPACITY - waiting, Generation.EVENT_BUFFER - events.holding() - waiting);
+    }
+
     /** Whether a paused sequence may go on. Engine thread. */
     boolean hasRoom() {
         if (roomy()) {

@@ -98,10 +98,18 @@ final class Engine {
      * @param maxTokens most tokens of the answer, or 0 for as many as fit
      * @param endTokens ids that end the answer
      * @param alternatives that of {@link io.qwen4j.GenerationOptions#logProbabilities()}
+     * @param mostDrafted that of {@link io.qwen4j.GenerationOptions#promptLookup()}
      * @param model the model that users hold
      */
     record Request(
-            int[] prompt, int maxTokens, BitSet endTokens, int alternatives, TokenChooser chooser, AnswerText text, Object model) {}
+            int[] prompt,
+            int maxTokens,
+            BitSet endTokens,
+            int alternatives,
+            int mostDrafted,
+            TokenChooser chooser,
+            AnswerText text,
+            Object model) {}
 
     /**
      * Takes a request.
@@ -132,7 +140,8 @@ final class Engine {
                     generation.ended(result, error);
                 });
         GenerationSequence sequence = new GenerationSequence(request.prompt, request.prompt.length + answer, request.endTokens,
-                request.chooser, request.alternatives < 0 ? null : probabilities, Math.max(0, request.alternatives), out);
+                request.chooser, request.alternatives < 0 ? null : probabilities, Math.max(0, request.alternatives), request.mostDrafted,
+                out);
         sequence.counted.set(true);
         handle.sequence = sequence;
         if (!loop.submit(sequence)) {
@@ -181,7 +190,8 @@ final class Engine {
 
     EngineStats stats() {
         return new EngineStats(loop.running(), loop.waiting(), loop.promptTokens(), loop.generatedTokens(),
-                (long) loop.usedPages() * KvPages.PAGE_TOKENS, (long) pages.pages() * KvPages.PAGE_TOKENS);
+                loop.draftedTokens(), loop.acceptedTokens(), (long) loop.usedPages() * KvPages.PAGE_TOKENS,
+                (long) pages.pages() * KvPages.PAGE_TOKENS);
     }
 
     /** How often a running sequence had to give up its pages. */

@@ -16,6 +16,11 @@ final class GenerationSequence extends Sequence {
     private final @Nullable LogProbabilities probabilities;
     private final int alternatives;
     private final Answer answer;
+    private final int mostDrafted;
+    private final DraftLength draftLength = new DraftLength();
+    /** Tokens behind the last known one that are foreseen: the drafted ones and one more. */
+    private int foreseen;
+
     private @Nullable FinishReason reason;
 
     /**
@@ -26,6 +31,7 @@ final class GenerationSequence extends Sequence {
      * @param endTokens ids that end the answer
      * @param probabilities the engine's, or null if none are asked for
      * @param alternatives number of most probable tokens to report
+     * @param mostDrafted most tokens to compute ahead in a step; 0 for none
      */
     GenerationSequence(
             int[] prompt,
@@ -34,6 +40,7 @@ final class GenerationSequence extends Sequence {
             TokenChooser chooser,
             @Nullable LogProbabilities probabilities,
             int alternatives,
+            int mostDrafted,
             Answer answer) {
         super(prompt, prompt.length);
         this.promptLength = prompt.length;
@@ -42,6 +49,7 @@ final class GenerationSequence extends Sequence {
         this.chooser = chooser;
         this.probabilities = probabilities;
         this.alternatives = alternatives;
+        this.mostDrafted = mostDrafted;
         this.answer = answer;
     }
 
@@ -69,12 +77,39 @@ final class GenerationSequence extends Sequence {
 
     @Override
     boolean wantsOutput(int position) {
-        return position == length - 1;
+        return position >= length - 1;
+    }
+
+    @Override
+    int draft(int most, int sequences) {
+        // The token chosen last needs no row, and the ring must have room for as many tokens as may come of the step.
+        int room = Math.min(Math.min(most, mostDrafted), Math.min(maxLength - length, answer.room()) - 1);
+        int from = room > 0 ? PromptLookup.find(tokens, length) : -1;
+        if (from < 0) {
+            return 0;
+        }
+        int count = draftLength.best(room, sequences);
+        PromptLookup.copy(tokens, from, length, count + 1);
+        for (int i = 0; i < count; i++) {
+            if (endTokens.get(tokens[length + i])) {
+                count = i; // if it comes true nothing follows it
+            }
+        }
+        foreseen = count + 1;
+        return count;
     }
 
     @Override
     void output(int position, FloatBuffer row, int offset, long nanos) {
+        if (position >= computed) {
+            return; // follows a token that did not come true
+        }
         int id = chooser.choose(row, offset);
+        boolean cameTrue = foreseen > 0 && tokens[length] == id;
+        if (foreseen > 0) {
+            draftLength.learn(cameTrue);
+            foreseen = cameTrue ? foreseen - 1 : 0;
+        }
         tokens[length++] = id;
         // Allocates, but only where somebody asked to look.
         answer.write(id, nanos, probabilities == null ? null : probabilities.of(row, offset, id, alternatives));
@@ -82,6 +117,8 @@ final class GenerationSequence extends Sequence {
             reason = FinishReason.STOP;
         } else if (length == maxLength) {
             reason = FinishReason.LENGTH;
+        } else if (cameTrue && foreseen > 0) {
+            computed++;
         }
     }
 

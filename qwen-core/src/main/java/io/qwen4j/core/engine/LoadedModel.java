@@ -128,7 +128,7 @@ final class LoadedModel implements QwenModel {
             throw new IllegalArgumentException("stop strings need a tokenizer, and the model has no tokenizer files");
         }
         return engine.generate(new Engine.Request(prompt, options.maxTokens(), options.ignoreEndTokens() ? NO_END : endTokens,
-                options.logProbabilities(), parts.choosers.make(sampling, prompt), text, this));
+                options.logProbabilities(), options.promptLookup(), parts.choosers.make(sampling, prompt), text, this));
     }
 
     private int[] prompt(GenerationRequest request) {

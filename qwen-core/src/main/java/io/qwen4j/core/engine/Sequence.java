@@ -22,8 +22,10 @@ abstract class Sequence {
     int computed;
     /** Its pages, from its first step on. */
     @Nullable PageTable pages;
-    /** Tokens that it has in the step being built. */
+    /** Known tokens that it has in the step being built. */
     int planned;
+    /** Foreseen tokens that it has in the step being built, behind its last known one. */
+    int drafted;
 
     private volatile boolean stopRequested;
     private boolean begun;
@@ -112,9 +114,20 @@ abstract class Sequence {
     /** Reports an error. */
     abstract void failed(Throwable error);
 
-    /** Whether its only token of this step is one that it chose itself. */
+    /** Whether its only known token of this step is one that it chose itself. */
     boolean decoding() {
         return false;
+    }
+
+    /**
+     * Foresees tokens and writes them behind the known ones. Called when the step has all it needs; nothing may depend on it.
+     *
+     * @param most tokens that there is room for
+     * @param sequences sequences of the step
+     * @return tokens to compute ahead, at most {@code most}
+     */
+    int draft(int most, int sequences) {
+        return 0;
     }
 
     final void markEnded() {

@@ -46,6 +46,8 @@ final class StepLoop implements Runnable {
     private volatile long preemptions;
     private volatile long promptTokens;
     private volatile long generatedTokens;
+    private volatile long draftedTokens;
+    private volatile long acceptedTokens;
 
     /** Who counts sequences. */
     interface Sequences {
@@ -93,6 +95,14 @@ final class StepLoop implements Runnable {
 
     long generatedTokens() {
         return generatedTokens;
+    }
+
+    long draftedTokens() {
+        return draftedTokens;
+    }
+
+    long acceptedTokens() {
+        return acceptedTokens;
     }
 
     /** Hands a sequence over. Returns whether it was taken; after the end none is. */
@@ -214,6 +224,7 @@ final class StepLoop implements Runnable {
                 s.computed += s.planned;
             }
             promptTokens = promptTokens + tokens - decoded;
+            draftedTokens = draftedTokens + scheduler.drafted();
             output(rows);
         } catch (Throwable t) {
             failStep(t);
@@ -236,7 +247,7 @@ final class StepLoop implements Runnable {
             s.start();
             PageTable pages = Objects.requireNonNull(s.pages);
             batch.beginSequence(s.computed, pages.pages(), pages.count());
-            for (int p = s.computed; p < s.computed + s.planned; p++) {
+            for (int p = s.computed; p < s.computed + s.planned + s.drafted; p++) {
                 boolean output = s.wantsOutput(p);
                 batch.addToken(s.tokens[p], output);
                 if (output) {
@@ -278,9 +289,13 @@ final class StepLoop implements Runnable {
         }
         try {
             int before = s.length;
+            int computed = s.computed;
             s.output(rowPosition[r], values, offset, nanos);
             if (s.length > before) {
                 generatedTokens = generatedTokens + 1;
+            }
+            if (s.computed > computed) {
+                acceptedTokens = acceptedTokens + 1;
             }
         } catch (Throwable t) {
             fail(s, t);
@@ -308,6 +323,7 @@ final class StepLoop implements Runnable {
             if (s.planned == 0) {
                 continue;
             }
+            scheduler.drop(s);
             try {
                 s.afterStep();
                 if (s.complete()) {

@@ -32,6 +32,12 @@ final class FakeModel implements StepModel {
         return Math.floorMod(h ^ h >>> 15, 90);
     };
 
+    /** Tokens that mostly follow what came before, and then do not; each depends on all before it. */
+    static final Script REPEATING = (tokens, length) -> {
+        int h = HASH.next(tokens, length);
+        return h % 9 == 0 || length < 2 ? h : Math.floorMod(tokens[length - 1] * 5 + tokens[length - 2] * 3 + 1, 11);
+    };
+
     final AtomicInteger closes = new AtomicInteger();
     final AtomicInteger steps = new AtomicInteger();
     volatile int largestBatch;

@@ -36,9 +36,13 @@ final class Fixture implements AutoCloseable {
     }
 
     Generation submit(int[] prompt, int maxTokens, int alternatives, AnswerText text) {
+        return submit(prompt, maxTokens, alternatives, 0, text);
+    }
+
+    Generation submit(int[] prompt, int maxTokens, int alternatives, int mostDrafted, AnswerText text) {
         BitSet ends = new BitSet();
         ends.set(END);
-        return engine.generate(new Engine.Request(prompt, maxTokens, ends, alternatives, Fixture::greedy, text, this));
+        return engine.generate(new Engine.Request(prompt, maxTokens, ends, alternatives, mostDrafted, Fixture::greedy, text, this));
     }
 
     private static int greedy(java.nio.FloatBuffer logits, int offset) {

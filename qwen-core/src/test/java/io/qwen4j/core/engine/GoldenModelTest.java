@@ -33,6 +33,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The whole chain from files to logits on the Java backend, without a tokenizer. */
 @Timeout(120)
@@ -123,8 +124,12 @@ class GoldenModelTest {
     }
 
     private static Generation greedy(LoadedModel model, List<Integer> prompt, int count) {
-        return model.submit(new GenerationRequest.Tokens(
-                prompt, GenerationOptions.builder().sampling(GREEDY).maxTokens(count).ignoreEndTokens(true).build()));
+        return greedy(model, prompt, count, 0);
+    }
+
+    private static Generation greedy(LoadedModel model, List<Integer> prompt, int count, int promptLookup) {
+        return model.submit(new GenerationRequest.Tokens(prompt, GenerationOptions.builder()
+                .sampling(GREEDY).maxTokens(count).ignoreEndTokens(true).promptLookup(promptLookup).build()));
     }
 
     private static List<Integer> prompt(int seed, int length) {
@@ -154,26 +159,28 @@ class GoldenModelTest {
         }
     }
 
-    @Test
-    void theEngineThreadAllocatesNothingPerToken() {
+    @ParameterizedTest
+    @ValueSource(ints = {0, 8})
+    void theEngineThreadAllocatesNothingPerToken(int promptLookup) {
         ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         // One thread: with more, the Java backend hands work to a pool, which the native backend does without Java.
         try (LoadedModel model = load("dense-gqa7", options().threads(1).build())) {
-            greedy(model, prompt(1, 40), 200).await();
-            greedy(model, prompt(1, 40), 200).await();
-            long shorter = allocated(threads, model, 10);
-            long longer = allocated(threads, model, 210);
+            greedy(model, prompt(1, 40), 200, promptLookup).await();
+            greedy(model, prompt(1, 40), 200, promptLookup).await();
+            long shorter = allocated(threads, model, 10, promptLookup);
+            long longer = allocated(threads, model, 210, promptLookup);
+            assertEquals(promptLookup > 0, model.stats().acceptedTokens() > 0, model.stats().toString());
             // The tables of tokens (4 bytes each) and pages grow with the length; anything that is made per token takes at least 16 bytes.
             assertTrue(longer - shorter < 200 * 16, "200 tokens more allocated " + (longer - shorter) + " bytes more");
         }
     }
 
-    private static long allocated(ThreadMXBean threads, LoadedModel model, int tokens) {
+    private static long allocated(ThreadMXBean threads, LoadedModel model, int tokens, int promptLookup) {
         long id = model.engineThread().getId();
         long least = Long.MAX_VALUE;
         for (int i = 0; i < 5; i++) {
             long before = threads.getThreadAllocatedBytes(id);
-            greedy(model, prompt(1, 40), tokens).await();
+            greedy(model, prompt(1, 40), tokens, promptLookup).await();
             least = Math.min(least, threads.getThreadAllocatedBytes(id) - before);
         }
         return least;

@@ -45,14 +45,15 @@ class TraceTest {
         Engine.Limits limits = new Engine.Limits(
                 1 + random.nextInt(1500), 1 + random.nextInt(80), 1 + random.nextInt(6), random.nextInt(60));
         AtomicInteger served = new AtomicInteger();
-        try (Fixture f = new Fixture(FakeModel.HASH, pages, limits)) {
+        FakeModel.Script script = random.nextBoolean() ? FakeModel.HASH : FakeModel.REPEATING;
+        try (Fixture f = new Fixture(script, pages, limits)) {
             List<Thread> users = new ArrayList<>();
             List<Throwable> failures = new ArrayList<>();
             for (int u = 0; u < 6; u++) {
                 long userSeed = random.nextLong();
                 Thread user = new Thread(() -> {
                     try {
-                        served.addAndGet(user(f, new Random(userSeed)));
+                        served.addAndGet(user(f, script, new Random(userSeed)));
                     } catch (Throwable t) {
                         synchronized (failures) {
                             failures.add(t);
@@ -78,7 +79,7 @@ class TraceTest {
         }
     }
 
-    private static int user(Fixture f, Random random) throws Exception {
+    private static int user(Fixture f, FakeModel.Script script, Random random) throws Exception {
         int served = 0;
         for (int i = 0; i < 25; i++) {
             int length = 1 + random.nextInt(random.nextInt(4) == 0 ? f.engine.maxLength() : Math.min(40, f.engine.maxLength()));
@@ -95,10 +96,10 @@ class TraceTest {
                 assertEquals(FakeModel.WIDTH, f.engine.run(job).await(f.engine::stop).length);
                 continue;
             }
-            int[] expected = FakeModel.expected(FakeModel.HASH, prompt, answerLength(f, length, most), Fixture.END);
+            int[] expected = FakeModel.expected(script, prompt, answerLength(f, length, most), Fixture.END);
             Generation g;
             try {
-                g = f.submit(prompt.clone(), most);
+                g = f.submit(prompt.clone(), most, -1, random.nextInt(3) * random.nextInt(9), AnswerText.NONE);
             } catch (QueueFullException e) {
                 LockSupport.parkNanos(200_000);
                 continue;

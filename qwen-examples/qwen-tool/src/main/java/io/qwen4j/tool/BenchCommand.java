@@ -21,7 +21,7 @@ final class BenchCommand implements Command {
      * @param depth tokens before either
      * @param sequences sequences that decode at once
      */
-    record Workload(int prompt, int generate, int depth, int sequences) {
+    record Workload(int prompt, int generate, int depth, int sequences, int lookup) {
         /** Tokens of the longest sequence. */
         long longest() {
             long decode = generate == 0 ? 0 : BenchDecode.tokensOfSequence(sequences, depth, generate) + 1;
@@ -68,6 +68,7 @@ final class BenchCommand implements Command {
                 Option.value("--depth", "D", "tokens in the context before either (default 0)"),
                 Option.value("--sequences", "N", "sequences that decode at once, 1 to 256 (default 1)"),
                 Option.value("--repetitions", "R", "measurements (default 3)"),
+                Option.value("--prompt-lookup", "K", "compute up to K tokens ahead where text repeats; 0 to 16 (default 0)"),
                 Option.flag("--json", "print a JSON object"));
     }
 
@@ -77,9 +78,16 @@ final class BenchCommand implements Command {
                 arguments.integer("--prompt-tokens", 0, 512),
                 arguments.integer("--generate-tokens", 0, 64),
                 arguments.integer("--depth", 0, 0),
-                arguments.integer("--sequences", 1, 1));
+                arguments.integer("--sequences", 1, 1),
+                arguments.integer("--prompt-lookup", 0, 0));
         if (work.sequences() > MOST_SEQUENCES) {
             throw new UsageException("--sequences must be at most " + MOST_SEQUENCES + ", found " + work.sequences());
+        }
+        if (work.lookup() > 16) {
+            throw new UsageException("--prompt-lookup must be 0 to 16, found " + work.lookup());
+        }
+        if (work.lookup() > 0 && work.sequences() > 1) {
+            throw new UsageException("--prompt-lookup is measured with one sequence, found --sequences " + work.sequences());
         }
         int repetitions = arguments.integer("--repetitions", 1, 3);
         if (work.prompt() == 0 && work.generate() == 0) {
@@ -99,7 +107,7 @@ final class BenchCommand implements Command {
                     measure(model, work, i < 0, figures);
                 }
             }
-            BenchReport report = new BenchReport(model.info(), work, repetitions, figures, load, PeakMemory.bytes());
+            BenchReport report = new BenchReport(model.info(), work, repetitions, figures, model.stats(), load, PeakMemory.bytes());
             if (arguments.has("--json")) {
                 streams.out().println(Json.write(report::write));
             } else {
@@ -125,7 +133,7 @@ final class BenchCommand implements Command {
     private static void measure(QwenModel model, Workload work, boolean warmUp, BenchFigures figures) {
         double depthSeconds = 0;
         if (work.generate() > 0) {
-            BenchDecode decode = BenchDecode.measure(model, work.sequences(), work.depth(), work.generate());
+            BenchDecode decode = BenchDecode.measure(model, work);
             depthSeconds = seconds(decode.prefill());
             if (!warmUp) {
                 figures.decode().add(decode.tokensPerSecond());
@@ -148,7 +156,7 @@ final class BenchCommand implements Command {
     }
 
     private static GenerationResult answer(QwenModel model, int promptTokens) {
-        try (Generation generation = model.submit(BenchDecode.request(model, promptTokens, 1, 0))) {
+        try (Generation generation = model.submit(BenchDecode.request(model, promptTokens, 1, 0, 0))) {
             return generation.await();
         }
     }

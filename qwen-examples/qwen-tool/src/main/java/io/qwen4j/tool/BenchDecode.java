@@ -44,14 +44,15 @@ record BenchDecode(double tokensPerSecond, Samples steps, Duration prefill) {
         return sequences * (Math.max(1, depth) + tokensOfSequence(sequences, depth, generate) + 64);
     }
 
-    static BenchDecode measure(QwenModel model, int sequences, int depth, int generate) {
-        int tokens = Math.toIntExact(tokensOfSequence(sequences, depth, generate));
+    static BenchDecode measure(QwenModel model, BenchCommand.Workload work) {
+        int sequences = work.sequences();
+        int tokens = Math.toIntExact(tokensOfSequence(sequences, work.depth(), work.generate()));
         List<Generation> generations = new ArrayList<>();
         ExecutorService readers = Executors.newFixedThreadPool(sequences);
         try {
             List<Future<Heard>> heard = new ArrayList<>();
             for (int i = 0; i < sequences; i++) {
-                Generation generation = model.submit(request(model, Math.max(1, depth), tokens, i));
+                Generation generation = model.submit(request(model, Math.max(1, work.depth()), tokens, i, work.lookup()));
                 generations.add(generation);
                 heard.add(readers.submit(() -> listen(generation, tokens)));
             }
@@ -61,7 +62,7 @@ record BenchDecode(double tokensPerSecond, Samples steps, Duration prefill) {
             for (Future<Heard> future : heard) {
                 all.add(future.get());
             }
-            return of(all, first, generate);
+            return of(all, first, work.generate());
         } catch (ExecutionException e) {
             throw e.getCause() instanceof QwenException typed ? typed : new ToolException("a sequence failed: " + e.getCause(), e);
         } catch (InterruptedException e) {
@@ -106,11 +107,12 @@ record BenchDecode(double tokensPerSecond, Samples steps, Duration prefill) {
     }
 
     /** Random tokens, the same ones at every call. */
-    static GenerationRequest request(QwenModel model, int promptTokens, int maxTokens, long seed) {
+    static GenerationRequest request(QwenModel model, int promptTokens, int maxTokens, long seed, int lookup) {
         GenerationOptions options = GenerationOptions.builder()
                 .sampling(SamplingOptions.GREEDY)
                 .maxTokens(maxTokens)
                 .ignoreEndTokens(true)
+                .promptLookup(lookup)
                 .build();
         int rows = model.info().vocabularyRows();
         SplittableRandom random = new SplittableRandom(promptTokens + seed);

@@ -1,6 +1,7 @@
 package io.qwen4j.tool;
 
 import com.fasterxml.jackson.core.JsonGenerator;
+import io.qwen4j.EngineStats;
 import io.qwen4j.ModelInfo;
 import java.io.IOException;
 import java.util.Locale;
@@ -11,6 +12,7 @@ record BenchReport(
         BenchCommand.Workload work,
         int repetitions,
         BenchCommand.BenchFigures figures,
+        EngineStats stats,
         double loadSeconds,
         long peakBytes) {
     void write(JsonGenerator json) throws IOException {
@@ -29,6 +31,9 @@ record BenchReport(
         write(json, "decode_step_seconds", figures.step());
         write(json, "decode_slowest_step_seconds", figures.slowestStep());
         write(json, "time_to_first_token_seconds", figures.firstToken());
+        json.writeNumberField("prompt_lookup", work.lookup());
+        json.writeNumberField("drafted_tokens", stats.draftedTokens());
+        json.writeNumberField("accepted_tokens", stats.acceptedTokens());
         json.writeNumberField("load_seconds", loadSeconds);
         if (peakBytes < 0) {
             json.writeNullField("peak_rss_bytes");
@@ -59,6 +64,9 @@ record BenchReport(
         if (!figures.step().isEmpty()) {
             line(text, "decode step", String.format(
                     Locale.ROOT, "%.2f ms, slowest %.2f ms", 1e3 * figures.step().median(), 1e3 * figures.slowestStep().max()));
+        }
+        if (work.lookup() > 0) {
+            line(text, "lookup", stats.acceptedTokens() + " of " + stats.draftedTokens() + " tokens computed ahead came true");
         }
         line(text, "first token", figures.firstToken().text() + " s");
         line(text, "load", String.format(Locale.ROOT, "%.3f s", loadSeconds));

@@ -70,6 +70,7 @@ final class GenerateCommand implements Command {
                     .sampling(sampling.sampling())
                     .maxTokens(sampling.maxTokens())
                     .stop(sampling.stop())
+                    .promptLookup(sampling.promptLookup())
                     .ignoreEndTokens(arguments.has("--ignore-end"))
                     .build();
             ControlTokens control = arguments.has("--plain") ? ControlTokens.PLAIN : ControlTokens.RECOGNIZE;

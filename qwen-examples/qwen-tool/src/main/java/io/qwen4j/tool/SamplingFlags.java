@@ -21,7 +21,8 @@ final class SamplingFlags {
             Option.value("--frequency-penalty", "X", "weaken tokens of the answer, each time more"),
             Option.value("--logit-bias", "ID=X[,ID=X]", "add to the logits of tokens; -inf forbids one"),
             Option.value("--seed", "S", "start of the random numbers"),
-            Option.value("--stop", "TEXT", "end the answer before this text (repeatable)"));
+            Option.value("--stop", "TEXT", "end the answer before this text (repeatable)"),
+            Option.value("--prompt-lookup", "K", "compute up to K tokens ahead where text repeats; 0 to 16 (default 0)"));
 
     private SamplingFlags() {}
 
@@ -36,6 +37,7 @@ final class SamplingFlags {
                     .sampling(sampling(arguments, defaults))
                     .maxTokens(arguments.integer("--max-tokens", 1, defaultMaxTokens))
                     .stop(arguments.all("--stop"))
+                    .promptLookup(arguments.integer("--prompt-lookup", 0, 0))
                     .build();
         } catch (IllegalArgumentException e) {
             throw new UsageException(e.getMessage());

@@ -247,6 +247,11 @@ class CommandsTest {
         assertTrue(Double.parseDouble(json.get("load_seconds")) > 0);
         String table = Tool.run(Arrays.copyOf(words, words.length - 1)).succeeded().out();
         assertTrue(table.contains("decode       8 tokens at depth 16: "), table);
+        assertEquals("0", json.get("drafted_tokens"));
+        // Random ids never come twice, so nothing of the prompt is foreseen; but the answer soon repeats itself.
+        String ahead = Tool.run("bench", "--prompt-tokens", "0", "--generate-tokens", "200", "--prompt-lookup", "7").succeeded().out();
+        assertTrue(ahead.contains("tokens computed ahead came true"), ahead);
+        assertTrue(Tool.run("bench", "--prompt-lookup", "17").wrongUsage().contains("0 to 16"));
         assertTrue(Tool.run("bench", "--prompt-tokens", "2000").failure().contains("but the context holds 1024"));
     }
 

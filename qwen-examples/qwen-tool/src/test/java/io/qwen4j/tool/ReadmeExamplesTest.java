@@ -3,6 +3,7 @@ package io.qwen4j.tool;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.qwen4j.ControlTokens;
 import io.qwen4j.FinishReason;
 import io.qwen4j.Generation;
 import io.qwen4j.GenerationEvent;
@@ -119,6 +120,22 @@ class ReadmeExamplesTest {
             }
         }
         assertTrue(lines >= 10, "found " + lines);
+    }
+
+    @Test
+    void promptLookup() {
+        try (QwenModel model = QwenModel.load(TinyQwen.directory())) {
+            GenerationOptions options = GenerationOptions.builder()
+                    .sampling(SamplingOptions.GREEDY)
+                    .promptLookup(7)                                        // at most 7 tokens ahead in a step
+                    .build();
+            String text = "The lion saw the bird. The bird saw the lion. ".repeat(3);
+            GenerationResult answer = model.submit(new GenerationRequest.Text(text, ControlTokens.PLAIN, options)).await();
+            System.out.println(answer.text());
+            System.out.println(model.stats().acceptedTokens() + " of " + model.stats().draftedTokens() + " came true");
+            String[] lines = printed().split("\n");
+            assertTrue(lines[lines.length - 1].matches("[1-9][0-9]* of [1-9][0-9]* came true"), lines[lines.length - 1]);
+        }
     }
 
     @Test
