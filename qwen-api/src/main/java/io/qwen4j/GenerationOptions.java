@@ -12,8 +12,8 @@ import org.jspecify.annotations.Nullable;
  * @param ignoreEndTokens whether the model's end tokens are taken as ordinary ones (for measuring)
  * @param logProbabilities number of alternatives to report with each token, 0 to 20; -1 reports nothing, 0 the chosen token only
  * @param promptLookup most tokens computed ahead in a step, 0 to 16, where the last ones occurred before in prompt or answer and so what
- *     follows can be foreseen; 0 computes none ahead. What is computed ahead is kept only as far as the model chooses it, so the answer is the
- *     same. The engine takes fewer where they rarely come true, at most 7, and none beside three other requests
+ *     follows can be foreseen; 0 computes none ahead. What is computed ahead is kept only as far as the model chooses it, so the answer is
+ *     the same. The engine takes fewer where they rarely come true, at most 7, and none beside three other requests
  */
 public record GenerationOptions(
         @Nullable SamplingOptions sampling,

@@ -21,8 +21,8 @@ import org.jspecify.annotations.Nullable;
  * no deadlock, and no request fails for lack of pages.
  *
  * <p>Foreseen tokens fill a step that is small otherwise: of up to {@value #DRAFTING_SEQUENCES} sequences, up to
- * {@value #DRAFTING_TOKENS} tokens, which those that decode share. They take only pages that are free, and give back those that they did not
- * need before the next step is planned.
+ * {@value #DRAFTING_TOKENS} tokens, which those that decode share. They take only pages that are free, and give back those that they did
+ * not need before the next step is planned.
  *
  * <p>A sequence whose reader is slow is paused: it gives up its place, and keeps its pages only while nobody needs them.
  */
