@@ -24,6 +24,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -107,11 +108,17 @@ public final class Json {
     /** Checks the kind of a token. What stands there instead is read to its end first, so that one nested too deep is named as such. */
     public static void expect(ModelFile file, JsonParser parser, @Nullable JsonToken found, JsonToken expected, String item)
             throws IOException {
+        expect(file, parser, found, expected, () -> item);
+    }
+
+    /** The same with an item that is put into words for an error only: a header has millions of them. */
+    public static void expect(ModelFile file, JsonParser parser, @Nullable JsonToken found, JsonToken expected, Supplier<String> item)
+            throws IOException {
         if (found != expected) {
             parser.skipChildren();
             throw file.error(
                     Reason.CORRUPT,
-                    item + " must be " + words(expected) + ", found " + (found == null ? "nothing" : words(found)) + " at "
+                    item.get() + " must be " + words(expected) + ", found " + (found == null ? "nothing" : words(found)) + " at "
                             + place(parser));
         }
     }

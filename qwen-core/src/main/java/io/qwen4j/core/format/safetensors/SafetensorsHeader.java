@@ -55,7 +55,7 @@ record SafetensorsHeader(Map<String, String> metadata, Map<String, SafetensorsEn
         Map<String, String> metadata = new LinkedHashMap<>();
         while (parser.nextToken() != JsonToken.END_OBJECT) {
             String key = Json.name(file, parser);
-            Json.expect(file, parser, parser.nextToken(), JsonToken.VALUE_STRING, METADATA + "." + key);
+            Json.expect(file, parser, parser.nextToken(), JsonToken.VALUE_STRING, () -> METADATA + "." + key);
             if (metadata.size() == limits.tensors()) {
                 throw file.error(Reason.LIMIT, METADATA + " has more than " + limits.tensors() + " keys");
             }
@@ -82,7 +82,7 @@ record SafetensorsHeader(Map<String, String> metadata, Map<String, SafetensorsEn
         }
 
         SafetensorsEntry read() throws IOException {
-            Json.expect(file, parser, parser.currentToken(), JsonToken.START_OBJECT, "the tensor " + name);
+            Json.expect(file, parser, parser.currentToken(), JsonToken.START_OBJECT, () -> "the tensor " + name);
             while (parser.nextToken() != JsonToken.END_OBJECT) {
                 String field = Json.name(file, parser);
                 parser.nextToken();
@@ -109,7 +109,7 @@ record SafetensorsHeader(Map<String, String> metadata, Map<String, SafetensorsEn
         }
 
         private Dtype dtype() throws IOException {
-            Json.expect(file, parser, parser.currentToken(), JsonToken.VALUE_STRING, item("dtype"));
+            Json.expect(file, parser, parser.currentToken(), JsonToken.VALUE_STRING, () -> item("dtype"));
             String text = parser.getText();
             return Dtype.of(text)
                     .orElseThrow(() -> file.error(
@@ -119,7 +119,7 @@ record SafetensorsHeader(Map<String, String> metadata, Map<String, SafetensorsEn
         }
 
         private List<Long> shape() throws IOException {
-            Json.expect(file, parser, parser.currentToken(), JsonToken.START_ARRAY, item("shape"));
+            Json.expect(file, parser, parser.currentToken(), JsonToken.START_ARRAY, () -> item("shape"));
             List<Long> dimensions = new ArrayList<>(2);
             while (parser.nextToken() != JsonToken.END_ARRAY) {
                 BigInteger n = integer("shape");
@@ -138,7 +138,7 @@ record SafetensorsHeader(Map<String, String> metadata, Map<String, SafetensorsEn
         }
 
         private List<Long> offsets() throws IOException {
-            Json.expect(file, parser, parser.currentToken(), JsonToken.START_ARRAY, item("data_offsets"));
+            Json.expect(file, parser, parser.currentToken(), JsonToken.START_ARRAY, () -> item("data_offsets"));
             List<Long> numbers = new ArrayList<>(2);
             while (parser.nextToken() != JsonToken.END_ARRAY) {
                 BigInteger n = integer("data_offsets");
@@ -157,7 +157,7 @@ record SafetensorsHeader(Map<String, String> metadata, Map<String, SafetensorsEn
         }
 
         private BigInteger integer(String field) throws IOException {
-            Json.expect(file, parser, parser.currentToken(), JsonToken.VALUE_NUMBER_INT, "a number in " + item(field));
+            Json.expect(file, parser, parser.currentToken(), JsonToken.VALUE_NUMBER_INT, () -> "a number in " + item(field));
             return parser.getBigIntegerValue();
         }
 
