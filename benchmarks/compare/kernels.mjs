@@ -1,6 +1,6 @@
 // Runs the JMH benchmarks of the kernels between two measurements of the machine's ceilings and prints both side by side.
 // usage: node kernels.mjs [--threads N] [--json FILE] [-- JMH-ARGUMENTS...]     e.g. -- LinearBenchmark -p type=Q4_0,Q8_0 -p tokens=1,512
-import {mkdirSync, readdirSync, readFileSync, writeFileSync} from "node:fs";
+import {mkdirSync, readFileSync, writeFileSync} from "node:fs";
 import {join} from "node:path";
 import {parseArgs} from "node:util";
 import {buildCeilings, ceilingOf, measureCeilings, merge} from "./lib/ceilings.mjs";
@@ -17,8 +17,7 @@ const chosen = positionals.length > 0 ? positionals : ["(Linear|Layer)Benchmark"
 
 await buildCeilings();
 await run("mvn", ["-B", "-q", "-Pbenchmarks", "-pl", "benchmarks", "-am", "package", "-DskipTests"], {cwd: root});
-const jars = join(root, "benchmarks/target");
-const jar = join(jars, readdirSync(jars).find((name) => /^benchmarks.*\.jar$/.test(name)));
+const jar = join(root, "benchmarks/target/benchmarks.jar");
 const before = await measureCeilings(threads);
 mkdirSync(target, {recursive: true});
 const results = join(target, "kernels.json");
