@@ -2,15 +2,15 @@
 // so weights up to 15 may be added up 8 times before widening (8 * 2 * 15 * 127 = 30480), up to 31 four times (31496), up to 63
 // twice (32004). Weights of 8 bits are kept signed and multiplied as |w| * (x with the sign of w); the worst pair
 // 2 * 128 * 127 = 32512 fits.
+//
+// Empty assembly keeps the order of the additions as written: left to itself GCC 12 multiplies all columns of a span first and keeps
+// the products in memory, which takes 30 to 40 % longer in prefill.
 #pragma once
 
 #include "cpu/quant_simd_avx2.h"
 
 namespace qw::QW_TARGET {
 namespace {
-
-// Empty assembly keeps the order of the additions as written: left to itself GCC 12 multiplies all columns of a span first and keeps
-// the products in memory, which takes 30 to 40 % longer in prefill.
 
 constexpr int kByteOffset = 0;  // weights with a range of 8 bits are kept signed
 

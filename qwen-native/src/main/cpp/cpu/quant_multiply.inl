@@ -50,7 +50,7 @@ static void multiply_direct(const MultiplyArgs& a, int64_t panel, int64_t token)
     for (int first = 0; first < present; first += P::kGroups, head += P::kBytes) {
       HeadScales h;
       P::Scales::head(head, h);
-      prefetch_group<P::kHeadBytes>(head);
+      prefetch_group<P::kHeadBytes>(head);  // of a superblock of Q4_K 5 lines in 37 would be missed
       const int in_head = static_cast<int>(min_of(P::kGroups, present - first));
       for (int g = 0; g < in_head; g++) {
         const uint8_t* codes = P::codes(head, g);
