@@ -2,7 +2,8 @@ package io.qwen4j.core.sampling;
 
 /**
  * The exponential function of numbers up to 0. It is written out because {@link Math#exp} may differ in the last bit between JDKs, and then a
- * seed would not give the same tokens; and because a row of logits needs 152,000 of them: 7 ns each, where Math.exp takes 6 to 18.
+ * seed would not give the same tokens; and because a row of logits needs 152,000 of them: 7 ns each, where Math.exp takes 6 to 18, and less
+ * in the blocks of {@link Exponentials}.
  */
 final class Exponential {
     /** Below, the result is less than 1e-304; taken as 0 it stays clear of subnormal numbers. */
@@ -20,11 +21,17 @@ final class Exponential {
 
     /** e to the power of x, which is at most 0; the relative error is below 1e-14. */
     static double of(double x) {
-        if (!(x >= LEAST)) {
-            return 0;
-        }
-        double shifted = x * LOG2_E + ROUND;
-        long power = Double.doubleToRawLongBits(shifted) << 52;
+        double shifted = shifted(x);
+        return scaled(x, shifted, series(x, shifted));
+    }
+
+    /** The multiple of the logarithm of 2 that is next to x, as an integer in the low bits. */
+    static double shifted(double x) {
+        return x * LOG2_E + ROUND;
+    }
+
+    /** The exponential of what the multiple leaves of x; of no meaning where the result is 0. */
+    static double series(double x, double shifted) {
         double n = shifted - ROUND;
         double r = x - n * LN2_HIGH - n * LN2_LOW;
         // The Taylor series to degree 11: |r| is at most ln(2) / 2, so that the rest is below 7e-15.
@@ -39,7 +46,14 @@ final class Exponential {
         p = p * r + 1.0 / 6;
         p = p * r + 0.5;
         p = p * r + 1;
-        p = p * r + 1;
-        return Double.longBitsToDouble(Double.doubleToRawLongBits(p) + power);
+        return p * r + 1;
+    }
+
+    /** The series times the power of 2. */
+    static double scaled(double x, double shifted, double series) {
+        if (!(x >= LEAST)) {
+            return 0;
+        }
+        return Double.longBitsToDouble(Double.doubleToRawLongBits(series) + (Double.doubleToRawLongBits(shifted) << 52));
     }
 }

@@ -14,7 +14,8 @@ public final class LogProbabilities {
     private final int rows;
     private final int sampleable;
     private final float[] logits;
-    private final CandidateHeap best;
+    private final Candidates best;
+    private final Exponentials exponentials = new Exponentials();
     private float max;
     private double logSum;
 
@@ -27,7 +28,7 @@ public final class LogProbabilities {
         this.rows = rows;
         this.sampleable = sampleable;
         logits = new float[rows];
-        best = new CandidateHeap(Math.min(mostAlternatives, sampleable));
+        best = new Candidates(Math.min(mostAlternatives, sampleable));
     }
 
     /**
@@ -75,8 +76,12 @@ public final class LogProbabilities {
             throw new NumericException("every logit is -Infinity; no probability can be computed");
         }
         double sum = 0;
-        for (int id = 0; id < rows; id++) {
-            sum += Exponential.of((double) logits[id] - max);
+        for (int id = 0; id < rows; id += Exponentials.BLOCK) {
+            int n = Math.min(Exponentials.BLOCK, rows - id);
+            exponentials.takeRow(logits, id, n, max, 1);
+            for (int i = 0; i < n; i++) {
+                sum += exponentials.get(i);
+            }
         }
         logSum = Math.log(sum);
     }

@@ -27,11 +27,12 @@ public final class Sampler {
     /** The row being sampled from, with bias and penalties. */
     private final float[] logits;
 
-    private final CandidateHeap candidates;
+    private final Candidates candidates;
     /** Probabilities relative to the most probable token, by place among the candidates. */
     private final double[] weights;
-    /** By id: the less surprising against the expected surprise, the greater. Empty without typical sampling. */
-    private final float[] typicality;
+
+    private final CandidateOrder order;
+    private final Exponentials exponentials = new Exponentials();
 
     /**
      * Prepares for a request.
@@ -57,9 +58,9 @@ public final class Sampler {
         random = new RandomSource(seed != null ? seed : new SplittableRandom().nextLong());
         logits = new float[rows];
         int capacity = temperature == 0 ? 0 : topK;
-        candidates = new CandidateHeap(capacity);
+        candidates = new Candidates(capacity);
         weights = new double[capacity];
-        typicality = new float[temperature == 0 || typicalP == 1 ? 0 : sampleable];
+        order = new CandidateOrder(typicalP < 1 || topP < 1 && topK == sampleable ? capacity : 0);
         prompt.forEach(id -> {
             if (id < 0 || id >= rows) {
                 throw new IllegalArgumentException("the prompt has token " + id + ", the model has " + rows + " rows of vocabulary");
@@ -120,11 +121,6 @@ public final class Sampler {
         return best;
     }
 
-    /** Differences are divided, not logits: so the smallest temperature gives weights of 0 and 1 and nothing infinite. */
-    private double weight(int id, float max) {
-        return Exponential.of(((double) logits[id] - max) / temperature);
-    }
-
     private int draw(float max) {
         if (topK < sampleable) {
             candidates.takeFirst(topK, logits, sampleable);
@@ -132,6 +128,8 @@ public final class Sampler {
             candidates.truncate(topP < 1 ? nucleus(topP * total) : candidates.size());
         } else if (topP < 1) {
             takeNucleus(max);
+        } else if (minP > 0) {
+            takeAtLeast(minP, max);
         } else {
             takeProbable(max);
         }
@@ -147,9 +145,13 @@ public final class Sampler {
     /** Sets the weights of the candidates and gives their sum. */
     private double weigh(float max) {
         double total = 0;
-        for (int i = 0; i < candidates.size(); i++) {
-            weights[i] = weight(candidates.id(i), max);
-            total += weights[i];
+        for (int from = 0; from < candidates.size(); from += Exponentials.BLOCK) {
+            int n = Math.min(Exponentials.BLOCK, candidates.size() - from);
+            exponentials.takeCandidates(logits, candidates, from, n, max, temperature);
+            for (int i = 0; i < n; i++) {
+                weights[from + i] = exponentials.get(i);
+                total += weights[from + i];
+            }
         }
         return total;
     }
@@ -168,43 +170,84 @@ public final class Sampler {
 
     /**
      * Top-p over the whole vocabulary. Tokens below (1 - topP) / V of all probability cannot be in the nucleus, since together they are
-     * less than what is left out; the others, a few hundred of 152,000 as a rule, are taken from a heap until the sum is reached.
+     * less than what is left out; the others, a few hundred of 152,000 as a rule, are sorted.
      */
     private void takeNucleus(float max) {
         double total = 0;
-        for (int id = 0; id < sampleable; id++) {
-            total += weight(id, max);
-        }
-        // In logits, and a little lower, so that rounding leaves out none.
-        double least = Math.min(max, max + temperature * (Math.log((1.0 - topP) * total / sampleable) - 1e-3));
-        candidates.clear();
-        for (int id = 0; id < sampleable; id++) {
-            if (logits[id] >= least && logits[id] > Float.NEGATIVE_INFINITY) {
-                candidates.add(id);
+        for (int from = 0; from < sampleable; from += Exponentials.BLOCK) {
+            int n = Math.min(Exponentials.BLOCK, sampleable - from);
+            exponentials.takeRow(logits, from, n, max, temperature);
+            for (int i = 0; i < n; i++) {
+                total += exponentials.get(i);
             }
         }
-        candidates.heapify(logits);
-        double wanted = topP * total;
+        order.takeAtLeast(leastLogit((1.0 - topP) * total / sampleable, max), logits, sampleable);
+        order.sort();
+        takeOrdered(topP * total, max, true);
+    }
+
+    /** The least logit whose weight may be as great as this; a little lower, so that rounding leaves out none, and finite. */
+    private float leastLogit(double weight, float max) {
+        double least = Math.min(max, max + temperature * (Math.log(weight) - 1e-3));
+        float rounded = (float) least;
+        return Math.max(-Float.MAX_VALUE, rounded < least ? Math.nextUp(rounded) : rounded);
+    }
+
+    /**
+     * Takes what was sorted, in order, until the weights reach a sum; at least one.
+     *
+     * @param byLogit whether logits were sorted
+     */
+    private void takeOrdered(double wanted, float max, boolean byLogit) {
+        candidates.clear();
         double sum = 0;
-        int taken = 0;
-        while (taken < candidates.size() && (taken == 0 || sum < wanted)) {
-            sum += weight(candidates.pop(logits, candidates.size() - taken), max);
-            taken++;
+        for (int from = 0; from < order.size(); from += Exponentials.BLOCK) {
+            int n = Math.min(Exponentials.BLOCK, order.size() - from);
+            for (int i = 0; i < n; i++) {
+                candidates.add(order.id(from + i));
+            }
+            if (byLogit) {
+                exponentials.takeKeys(order, from, n, max, temperature);
+            } else {
+                exponentials.takeCandidates(logits, candidates, from, n, max, temperature);
+            }
+            for (int i = 0; i < n; i++) {
+                weights[from + i] = exponentials.get(i);
+                sum += weights[from + i];
+                if (sum >= wanted) {
+                    candidates.truncate(from + i + 1);
+                    return;
+                }
+            }
         }
-        candidates.keepPopped(taken);
-        weigh(max);
     }
 
     /** All tokens that have a probability. */
     private void takeProbable(float max) {
         candidates.clear();
+        for (int from = 0; from < sampleable; from += Exponentials.BLOCK) {
+            int n = Math.min(Exponentials.BLOCK, sampleable - from);
+            exponentials.takeRow(logits, from, n, max, temperature);
+            for (int i = 0; i < n; i++) {
+                double weight = exponentials.get(i);
+                if (weight > 0) {
+                    weights[candidates.size()] = weight;
+                    candidates.add(from + i);
+                }
+            }
+        }
+    }
+
+    /** All tokens whose weight may be as great as this: only theirs are computed. */
+    private void takeAtLeast(double weight, float max) {
+        float least = leastLogit(weight, max);
+        candidates.clear();
         for (int id = 0; id < sampleable; id++) {
-            double weight = weight(id, max);
-            if (weight > 0) {
-                weights[candidates.size()] = weight;
+            if (logits[id] >= least) {
                 candidates.add(id);
             }
         }
+        weigh(max);
     }
 
     private void keepAtLeast(double least) {
@@ -231,19 +274,12 @@ public final class Sampler {
                 entropy += weights[i] / total * surprise(i, max, logTotal);
             }
         }
+        order.clear();
         for (int i = 0; i < candidates.size(); i++) {
-            typicality[candidates.id(i)] = (float) -Math.abs(surprise(i, max, logTotal) - entropy);
+            order.add((float) -Math.abs(surprise(i, max, logTotal) - entropy), candidates.id(i));
         }
-        candidates.heapify(typicality);
-        double wanted = typicalP * total;
-        double sum = 0;
-        int taken = 0;
-        while (taken < candidates.size() && (taken == 0 || sum < wanted)) {
-            sum += weight(candidates.pop(typicality, candidates.size() - taken), max);
-            taken++;
-        }
-        candidates.keepPopped(taken);
-        weigh(max);
+        order.sort();
+        takeOrdered(typicalP * total, max, false);
     }
 
     /** Minus the logarithm of a candidate's probability; from the logit, since a small weight has none. */

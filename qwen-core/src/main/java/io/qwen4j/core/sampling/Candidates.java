@@ -1,11 +1,11 @@
 package io.qwen4j.core.sampling;
 
-/** Orders token ids by a key without sorting more of them than are asked for; equal keys are ordered by id. */
-final class CandidateHeap {
+/** The ids that a token is chosen from, in an order. */
+final class Candidates {
     private final int[] ids;
     private int size;
 
-    CandidateHeap(int capacity) {
+    Candidates(int capacity) {
         this.ids = new int[capacity];
     }
 
@@ -93,54 +93,6 @@ final class CandidateHeap {
             swap(at, child);
             at = child;
         }
-    }
-
-    /** Makes what was added a heap whose root is the first in order. O(n). */
-    void heapify(float[] keys) {
-        for (int at = size / 2 - 1; at >= 0; at--) {
-            siftDownFirst(keys, at, size);
-        }
-    }
-
-    /**
-     * Moves the first of the heap's remaining ids to the end of the array. After n calls the last n ids are the first n in order, the very
-     * first one at the end.
-     *
-     * @param remaining ids still in the heap
-     */
-    int pop(float[] keys, int remaining) {
-        swap(0, remaining - 1);
-        siftDownFirst(keys, 0, remaining - 1);
-        return ids[remaining - 1];
-    }
-
-    private void siftDownFirst(float[] keys, int from, int end) {
-        int at = from;
-        while (true) {
-            int child = 2 * at + 1;
-            if (child >= end) {
-                return;
-            }
-            if (child + 1 < end && before(keys, ids[child + 1], ids[child])) {
-                child++;
-            }
-            if (!before(keys, ids[child], ids[at])) {
-                return;
-            }
-            swap(at, child);
-            at = child;
-        }
-    }
-
-    /** Keeps the last n ids, in reverse: what was popped first comes first. */
-    void keepPopped(int n) {
-        for (int i = 0; i < n; i++) {
-            int j = size - 1 - i;
-            if (i < j) {
-                swap(i, j);
-            }
-        }
-        size = n;
     }
 
     private void swap(int a, int b) {
