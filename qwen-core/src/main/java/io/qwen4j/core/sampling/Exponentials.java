@@ -15,8 +15,8 @@ final class Exponentials {
     private final double[] series = new double[BLOCK];
 
     /**
-     * Takes (logits[i] - max) / temperature for n logits. Differences are divided, not logits: so the smallest temperature gives weights of 0
-     * and 1 and nothing infinite.
+     * Takes (logits[i] - max) / temperature for n logits. Differences are divided, not logits: so the smallest temperature gives weights
+     * of 0 and 1 and nothing infinite.
      *
      * @param from first logit
      * @param n how many, at most {@link #BLOCK}

@@ -6,8 +6,8 @@ import java.util.Comparator;
 import java.util.stream.IntStream;
 
 /**
- * The sampler without anything that makes it fast: every weight is computed, one by one, and everything is sorted. Sums are taken in the order
- * that the options define, so a seed gives the tokens that {@link Sampler} must give.
+ * The sampler without anything that makes it fast: every weight is computed, one by one, and everything is sorted. Sums are taken in the
+ * order that the options define, so a seed gives the tokens that {@link Sampler} must give.
  */
 final class PlainSampler {
     private final SamplingOptions options;
