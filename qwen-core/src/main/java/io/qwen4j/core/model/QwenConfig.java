@@ -36,8 +36,31 @@ public record QwenConfig(
      *
      * @param theta base of the frequencies
      * @param yarn YaRN scaling, or null for none
+     * @param dualChunk dual chunk attention, or null for none
      */
-    public record Rope(double theta, @Nullable Yarn yarn) {}
+    public record Rope(double theta, @Nullable Yarn yarn, @Nullable DualChunk dualChunk) {
+        /** Rotary position embedding without dual chunk attention. */
+        public Rope(double theta, @Nullable Yarn yarn) {
+            this(theta, yarn, null);
+        }
+    }
+
+    /**
+     * Dual Chunk Attention (An et al., 2402.17463), with the positions of the reference implementation. A sequence is cut into chunks of
+     * C = S - W tokens. A key is rotated by its offset in its chunk; a query by its offset o for keys of its own chunk, by
+     * {@code min(C + o, S)} for those of the chunk before, and by {@code min(2C - 1, S)} for all older ones.
+     *
+     * @param chunkSize S: no distance is larger
+     * @param localSize W, below S
+     * @param originalContextLength tokens up to which logits are not scaled; beyond, at n tokens, they are multiplied by
+     *     {@code (0.1 ln(n / original) + 1)²}. 0 for no scaling
+     */
+    public record DualChunk(int chunkSize, int localSize, int originalContextLength) {
+        /** C. */
+        public int chunkLength() {
+            return chunkSize - localSize;
+        }
+    }
 
     /**
      * YaRN scaling (Peng et al., 2309.00071) in the static form, with {@code factor} honoured.
