@@ -36,6 +36,8 @@ public final class Batch implements AutoCloseable {
     private final int cachedAt;
     private final int pagesAt;
     private final int outputsAt;
+    private final boolean[] stretched;
+    private final int[] promptLengths;
     private int tokens;
     private int sequences;
     private int outputs;
@@ -54,6 +56,8 @@ public final class Batch implements AutoCloseable {
         this.maxSequences = maxSequences;
         this.maxPages = maxPages;
         this.pageTokens = pageTokens;
+        stretched = new boolean[maxSequences];
+        promptLengths = new int[maxSequences];
         tokensAt = HEADER;
         positionsAt = tokensAt + maxTokens;
         slotsAt = positionsAt + maxTokens;
@@ -84,13 +88,23 @@ public final class Batch implements AutoCloseable {
     }
 
     /**
+     * Adds the next slice of a sequence, as {@link #beginSequence(int, int[], int, int, boolean)} of a sequence without a prompt and
+     * with plain positions.
+     */
+    public void beginSequence(int cached, int[] pageTable, int pageCount) {
+        beginSequence(cached, pageTable, pageCount, 0, false);
+    }
+
+    /**
      * Adds the next slice of a sequence. Its tokens stand at the positions {@code cached, cached + 1, ...}.
      *
      * @param cached tokens of the sequence already in the cache
      * @param pageTable the sequence's pages, enough for {@code cached + count} tokens
      * @param pageCount entries of {@code pageTable} in use
+     * @param promptLength tokens that were known when the sequence began: none of them is scaled for a shorter text than that
+     * @param stretch whether YaRN holds for it, where the model has both; the same in all steps of a sequence
      */
-    public void beginSequence(int cached, int[] pageTable, int pageCount) {
+    public void beginSequence(int cached, int[] pageTable, int pageCount, int promptLength, boolean stretch) {
         if (sequences == maxSequences || pageCount > maxPages) {
             throw new IllegalStateException("batch holds " + maxSequences + " sequences of " + maxPages + " pages");
         }
@@ -99,6 +113,8 @@ public final class Batch implements AutoCloseable {
         for (int i = 0; i < pageCount; i++) {
             ints.put(at + i, pageTable[i]);
         }
+        promptLengths[sequences] = promptLength;
+        stretched[sequences] = stretch;
         sequences++;
         ints.put(startsAt + sequences, tokens);
         writeCounts();
@@ -178,6 +194,16 @@ public final class Batch implements AutoCloseable {
     /** S: tokens of sequence b in the cache before this step. */
     public int cached(int b) {
         return ints.get(cachedAt + b);
+    }
+
+    /** Tokens of sequence b that were known when it began. */
+    public int promptLength(int b) {
+        return promptLengths[b];
+    }
+
+    /** Whether YaRN holds for sequence b, where the model has both. */
+    public boolean stretched(int b) {
+        return stretched[b];
     }
 
     /** Page i of sequence b. */
