@@ -139,18 +139,18 @@ int32_t qw_linear(int64_t backend, int64_t x, int64_t rows, int64_t weight, int6
     linear(object<Backend>(backend), object<Buffer>(x), rows, object<Weight>(weight), offset, add, object<Buffer>(y));
   });
 }
-int32_t qw_rotate_and_store(int64_t backend, int64_t qkv, int64_t rotation, int64_t batch, int64_t heads, int64_t kv_heads, int64_t head_size,
-                            int64_t cache, int64_t layer) {
+int32_t qw_rotate_and_store(int64_t backend, int64_t qkv, int64_t rotations, int64_t batch, int64_t heads, int64_t kv_heads,
+                            int64_t head_size, int64_t chunk_length, int64_t cache, int64_t layer) {
   return guarded([&] {
-    rotate_and_store(object<Backend>(backend), object<Buffer>(qkv), object<Buffer>(rotation), BatchView(object<Buffer>(batch)),
-                     {heads, kv_heads, head_size, 1.f}, object<KvCache>(cache), layer);
+    rotate_and_store(object<Backend>(backend), object<Buffer>(qkv), object<Buffer>(rotations), BatchView(object<Buffer>(batch)),
+                     {heads, kv_heads, head_size, 1.f, chunk_length}, object<KvCache>(cache), layer);
   });
 }
-int32_t qw_attention(int64_t backend, int64_t qkv, int64_t batch, int64_t heads, int64_t kv_heads, int64_t head_size, float scale,
-                     int64_t cache, int64_t layer, int64_t out) {
+int32_t qw_attention(int64_t backend, int64_t qkv, int64_t rotations, int64_t batch, int64_t heads, int64_t kv_heads, int64_t head_size,
+                     float scale, int64_t chunk_length, int64_t cache, int64_t layer, int64_t out) {
   return guarded([&] {
-    attention(object<Backend>(backend), object<Buffer>(qkv), BatchView(object<Buffer>(batch)), {heads, kv_heads, head_size, scale},
-              object<KvCache>(cache), layer, object<Buffer>(out));
+    attention(object<Backend>(backend), object<Buffer>(qkv), object<Buffer>(rotations), BatchView(object<Buffer>(batch)),
+              {heads, kv_heads, head_size, scale, chunk_length}, object<KvCache>(cache), layer, object<Buffer>(out));
   });
 }
 int32_t qw_swiglu(int64_t backend, int64_t x, int64_t rows, int64_t out) {

@@ -176,6 +176,63 @@ static float soften(float* scores, const Panel* panels, int64_t count, int64_t l
   return factor;
 }
 
+// Queries as the keys of one range see them. Ranges ascend by position.
+struct QueryRange {
+  int64_t begin;  // position of its first key
+  const float* q[kAttendRows];
+};
+
+struct QueryRanges {
+  int64_t count;
+  QueryRange at[kQueryRanges];
+};
+
+// The ranges of the keys at the positions begin .. end - 1, with the queries rotated for each.
+static void rotate_queries(const AttendArgs& args, int64_t begin, int64_t end, QueryRanges& ranges) {
+  const int64_t size = args.kv->head_size;
+  const int64_t rows = args.tokens * args.heads;
+  const auto q = [&](int64_t r) { return args.q + r / args.heads * args.q_stride + r % args.heads * size; };
+  if (args.chunk_length == 0) {
+    ranges.count = 1;
+    ranges.at[0].begin = 0;
+    for (int64_t r = 0; r < rows; r++) ranges.at[0].q[r] = q(r);
+    return;
+  }
+  ranges.count = 0;
+  int64_t from = 0;
+  for (int64_t section = kOlderChunks; section >= kSameChunk; section--) {
+    const int64_t until = section == kSameChunk ? end : args.chunk_begin - (section - kChunkBefore) * args.chunk_length;
+    if (until <= from) continue;
+    if (until > begin && from < end) {
+      float* to = args.rotated + ranges.count * kAttendRows * size;
+      QueryRange& range = ranges.at[ranges.count++];
+      range.begin = from;
+      for (int64_t r = 0; r < rows; r++, to += size) {
+        const float* rotation = args.rotations + r / args.heads * args.rotation_stride + section * size;
+        rotate_head(q(r), rotation, size / 2, to);
+        range.q[r] = to;
+      }
+    }
+    from = until;
+  }
+}
+
+// Where ranges meet within a panel, it is computed for each of them and put together.
+template <class Type>
+static void score_ranges(const QueryRanges& ranges, int64_t rows, const Panel& panel, int64_t size, float* scores, int64_t stride) {
+  int64_t i = ranges.count - 1;
+  while (i > 0 && ranges.at[i].begin > panel.position) i--;
+  score_panel<Type>(ranges.at[i].q, rows, panel, size, scores, stride);
+  for (i++; i < ranges.count && ranges.at[i].begin < panel.position + panel.count; i++) {
+    float later[kAttendRows * kKeysPerPanel];
+    score_panel<Type>(ranges.at[i].q, rows, panel, size, later, kKeysPerPanel);
+    const int cut = static_cast<int>(ranges.at[i].begin - panel.position);
+    for (int64_t r = 0; r < rows; r++) {
+      store(scores + r * stride, first(load(scores + r * stride), cut, load(later + r * kKeysPerPanel)));
+    }
+  }
+}
+
 template <class Type>
 static void attend_type(const AttendArgs& args, int64_t split, const AttendPart& part) {
   const KvPages& kv = *args.kv;
@@ -187,10 +244,10 @@ static void attend_type(const AttendArgs& args, int64_t split, const AttendPart&
   const int64_t each = panels_per_page(kv);
   const int64_t panels_total = last / kv.page_tokens * each + last % kv.page_tokens / kKeysPerPanel + 1;
   const int64_t end = least(panels_total, (split + 1) * kSplitPanels);
-  const float* q[kAttendRows];
   float factors[kAttendRows];
+  QueryRanges ranges;
+  rotate_queries(args, panel_at(args, split * kSplitPanels, limit).position, limit, ranges);
   for (int64_t r = 0; r < rows; r++) {
-    q[r] = args.q + r / args.heads * args.q_stride + r % args.heads * size;
     part.maximum[r] = -__builtin_inff();
     part.weight[r] = 0;
   }
@@ -208,7 +265,7 @@ static void attend_type(const AttendArgs& args, int64_t split, const AttendPart&
         panels[p].next_keys = next.keys;
         panels[p].next_values = next.values;
       }
-      score_panel<Type>(q, rows, panels[p], size, args.scores + p * kKeysPerPanel, stride);
+      score_ranges<Type>(ranges, rows, panels[p], size, args.scores + p * kKeysPerPanel, stride);
     }
     for (int64_t r = 0; r < rows; r++) {
       factors[r] = soften(args.scores + r * stride, panels, count, args.first_limit + r / args.heads, args.scale, part.maximum[r],

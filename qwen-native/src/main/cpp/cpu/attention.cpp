@@ -9,9 +9,12 @@ void check_shape(const AttentionShape& shape, const KvPages& kv, int64_t layer) 
   require(shape.kv_heads >= 1 && shape.heads >= 1 && shape.heads % shape.kv_heads == 0, "query heads are not a multiple of the kv heads");
   require(shape.kv_heads == kv.kv_heads && shape.head_size == kv.head_size, "the KV cache has another shape");
   require(layer >= 0 && layer < kv.layers, "the KV cache has no such layer");
+  require(shape.chunk_length >= 0, "a chunk has a negative length");
 }
 
 int64_t qkv_width(const AttentionShape& s) { return times(plus(s.heads, times(2, s.kv_heads)), s.head_size); }
+
+int64_t rotation_width(const AttentionShape& s) { return s.chunk_length == 0 ? s.head_size : times(kRotations, s.head_size); }
 
 int64_t splits_for(int64_t length, const KvPages& kv) {
   const int64_t last = length - 1;
@@ -30,6 +33,7 @@ AttendPart part_at(float* at, int64_t head_size) {
 struct Attention {
   Backend& backend;
   const Buffer& qkv;
+  const Buffer& rotations;
   const BatchView& batch;
   const AttentionShape& shape;
   const KvPages& kv;
@@ -38,6 +42,9 @@ struct Attention {
   int64_t parts = 0;
 
   int64_t group() const { return shape.heads / shape.kv_heads; }
+
+  // First position of the chunk of a position. The tokens of a piece are of one chunk.
+  int64_t chunk_of(int64_t position) const { return shape.chunk_length == 0 ? 0 : position - position % shape.chunk_length; }
 
   // Pieces of all slices. A slice of few tokens over a long cache is cut along the cache if there are too few pieces for the threads.
   void plan() {
@@ -52,8 +59,8 @@ struct Attention {
     for (int64_t b = 0; b < batch.sequences; b++) {
       const int64_t count = batch.starts[b + 1] - batch.starts[b];
       // Last tokens first: they see most and take longest.
-      for (int64_t begin = (count - 1) / tokens_each * tokens_each; begin >= 0 && count > 0; begin -= tokens_each) {
-        const int64_t end = std::min(count, begin + tokens_each);
+      for (int64_t end = count, begin = 0; end > 0; end = begin) {
+        begin = std::max((end - 1) / tokens_each * tokens_each, chunk_of(batch.cached[b] + end - 1) - batch.cached[b]);
         const int64_t splits = splits_for(batch.cached[b] + end, kv);
         for (int64_t k = 0; k < shape.kv_heads; k++) {
           for (int64_t h = 0; h < group(); h += heads_each) add_pieces(b, k, h, std::min(group(), h + heads_each), begin, end, splits, cut);
@@ -99,6 +106,13 @@ struct Attention {
     args.first_limit = int64_t{batch.cached[b]} + piece.token_begin + 1;
     args.scale = shape.scale;
     args.scores = scores;
+    if (shape.chunk_length > 0) {
+      args.chunk_length = shape.chunk_length;
+      args.chunk_begin = chunk_of(args.first_limit - 1);
+      args.rotations = rotations.floats() + (batch.starts[b] + piece.token_begin) * rotations.columns;
+      args.rotation_stride = rotations.columns;
+      args.rotated = scores + kAttendRows * kBlockPanels * kKeysPerPanel;
+    }
     return args;
   }
 
@@ -111,8 +125,9 @@ struct Attention {
   void compute() {
     plan();
     const int64_t size = shape.head_size;
-    const int64_t score_floats = kAttendRows * kBlockPanels * kKeysPerPanel;
-    const int64_t scratch_floats = score_floats + 2 * part_floats(size);
+    const int64_t rotated_floats = shape.chunk_length == 0 ? 0 : kQueryRanges * kAttendRows * size;
+    const int64_t query_floats = kAttendRows * kBlockPanels * kKeysPerPanel + rotated_floats;
+    const int64_t scratch_floats = query_floats + 2 * part_floats(size);
     backend.attend_scratch.grow(backend.pool.threads() * scratch_floats * 4);
     if (parts > 0) backend.attend_parts.grow(times(parts, part_floats(size) * 4));
     float* part_memory = reinterpret_cast<float*>(backend.attend_parts.data());
@@ -125,8 +140,8 @@ struct Attention {
         backend.table.attend(args, piece.split_begin, part_at(part_memory + piece.part * part_floats(size), size));
         return;
       }
-      const AttendPart total = part_at(scratch + score_floats, size);
-      const AttendPart next = part_at(scratch + score_floats + part_floats(size), size);
+      const AttendPart total = part_at(scratch + query_floats, size);
+      const AttendPart next = part_at(scratch + query_floats + part_floats(size), size);
       backend.table.attend(args, 0, total);
       for (int64_t s = 1; s < piece.split_end; s++) {
         backend.table.attend(args, s, next);
@@ -149,17 +164,19 @@ struct Attention {
 
 }  // namespace
 
-void rotate_and_store(Backend& backend, const Buffer& qkv, const Buffer& rotation, const BatchView& batch, const AttentionShape& shape,
+void rotate_and_store(Backend& backend, const Buffer& qkv, const Buffer& rotations, const BatchView& batch, const AttentionShape& shape,
                       const KvCache& cache, int64_t layer) {
   check_shape(shape, cache.pages, layer);
   check_rows(qkv, batch.tokens, qkv_width(shape), "qkv does not fit the attention layer");
-  check_rows(rotation, batch.tokens, shape.head_size, "the rotation does not fit the attention layer");
+  check_rows(rotations, batch.tokens, rotation_width(shape), "the rotations do not fit the attention layer");
   batch.check_slots(cache.pages);
   const int64_t each = std::max<int64_t>(1, (8 << 10) / qkv.columns);
   backend.pool.each((batch.tokens + each - 1) / each, [&](int64_t i, int) {
     RotateArgs args{};
     args.qkv = qkv.floats();
-    args.rotation = rotation.floats();
+    args.rotations = rotations.floats();
+    args.rotation_stride = rotations.columns;
+    args.first_rotated = shape.chunk_length == 0 ? 0 : shape.heads;
     args.slots = batch.slots;
     args.heads = shape.heads;
     args.token_begin = i * each;
@@ -170,13 +187,14 @@ void rotate_and_store(Backend& backend, const Buffer& qkv, const Buffer& rotatio
   });
 }
 
-void attention(Backend& backend, const Buffer& qkv, const BatchView& batch, const AttentionShape& shape, const KvCache& cache, int64_t layer,
-               const Buffer& out) {
+void attention(Backend& backend, const Buffer& qkv, const Buffer& rotations, const BatchView& batch, const AttentionShape& shape,
+               const KvCache& cache, int64_t layer, const Buffer& out) {
   check_shape(shape, cache.pages, layer);
   check_rows(qkv, batch.tokens, qkv_width(shape), "qkv does not fit the attention layer");
+  check_rows(rotations, batch.tokens, rotation_width(shape), "the rotations do not fit the attention layer");
   check_rows(out, batch.tokens, times(shape.heads, shape.head_size), "out does not fit the attention layer");
   batch.check_pages(cache.pages);
-  Attention{backend, qkv, batch, shape, cache.pages, layer, out}.compute();
+  Attention{backend, qkv, rotations, batch, shape, cache.pages, layer, out}.compute();
 }
 
 }  // namespace qw

@@ -24,11 +24,12 @@ struct AttentionShape {
   int64_t kv_heads;
   int64_t head_size;
   float scale;
+  int64_t chunk_length;  // 0 for plain attention
 };
-void rotate_and_store(Backend& backend, const Buffer& qkv, const Buffer& rotation, const BatchView& batch, const AttentionShape& shape,
+void rotate_and_store(Backend& backend, const Buffer& qkv, const Buffer& rotations, const BatchView& batch, const AttentionShape& shape,
                       const KvCache& cache, int64_t layer);
-void attention(Backend& backend, const Buffer& qkv, const BatchView& batch, const AttentionShape& shape, const KvCache& cache, int64_t layer,
-               const Buffer& out);
+void attention(Backend& backend, const Buffer& qkv, const Buffer& rotations, const BatchView& batch, const AttentionShape& shape,
+               const KvCache& cache, int64_t layer, const Buffer& out);
 
 inline void check_rows(const Buffer& buffer, int64_t rows, int64_t columns, const char* message) {
   require(!buffer.discarded && rows >= 0 && rows <= buffer.rows && columns == buffer.columns, message);

@@ -2,12 +2,14 @@
 
 namespace qw::QW_TARGET::fp {
 
-static void rotate_head(float* __restrict x, const float* __restrict rotation, int64_t half) {
+// `to` may be x itself.
+static void rotate_head(const float* x, const float* rotation, int64_t half, float* to) {
+#pragma GCC ivdep
   for (int64_t i = 0; i < half; i++) {
     const float a = x[i];
     const float b = x[half + i];
-    x[i] = a * rotation[i] - b * rotation[half + i];
-    x[half + i] = b * rotation[i] + a * rotation[half + i];
+    to[i] = a * rotation[i] - b * rotation[half + i];
+    to[half + i] = b * rotation[i] + a * rotation[half + i];
   }
 }
 
@@ -43,7 +45,8 @@ static void rotate_and_store(const RotateArgs& args) {
   const int64_t width = (rotated + args.kv->kv_heads) * size;
   for (int64_t t = args.token_begin; t < args.token_end; t++) {
     float* row = args.qkv + t * width;
-    for (int64_t h = 0; h < rotated; h++) rotate_head(row + h * size, args.rotation + t * size, size / 2);
+    const float* rotation = args.rotations + t * args.rotation_stride + kKeyRotation * size;
+    for (int64_t h = args.first_rotated; h < rotated; h++) rotate_head(row + h * size, rotation, size / 2, row + h * size);
     const float* keys = row + args.heads * size;
     switch (args.kv->type) {
       case kKvF32: store_token<F32>(args, args.slots[t], keys); break;

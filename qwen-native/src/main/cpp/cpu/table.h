@@ -24,10 +24,15 @@ struct KvPages {
   int64_t page_bytes;   // of one layer
 };
 
-// The tokens token_begin .. token_end - 1 of a step: rotate queries and keys in place, store keys and values.
+// The sections of a row of rotations, each E / 2 cosines and E / 2 sines; as Java's Rotations. Plain attention has the first one only.
+enum Rotation : int64_t { kKeyRotation, kSameChunk, kChunkBefore, kOlderChunks, kRotations };
+
+// The tokens token_begin .. token_end - 1 of a step: rotate the heads from first_rotated on in place, store keys and values.
 struct RotateArgs {
-  float* qkv;             // [T, (H + 2K) E]
-  const float* rotation;  // [T, E]: E / 2 cosines, E / 2 sines
+  float* qkv;              // [T, (H + 2K) E]
+  const float* rotations;  // of token t at rotations + t * rotation_stride
+  int64_t rotation_stride;
+  int64_t first_rotated;
   const int32_t* slots;   // [T]
   int64_t heads;
   int64_t token_begin;
@@ -38,6 +43,8 @@ struct RotateArgs {
 
 // Attention in pieces of at most kAttendRows rows; a row is one token and one query head of the group of a kv head.
 constexpr int64_t kAttendRows = 64;
+// In dual chunk attention: keys of the same chunk, of the chunk before, of older chunks.
+constexpr int64_t kQueryRanges = 3;
 // The cached length is cut at fixed places, so that a row's result does not depend on who computes the pieces.
 constexpr int64_t kSplitPanels = 64;
 constexpr int64_t kBlockPanels = 4;
@@ -55,6 +62,13 @@ struct AttendArgs {
   int64_t first_limit;  // keys that token 0 sees; token i sees i more
   float scale;
   float* scores;        // scratch [kAttendRows, kBlockPanels * 16]
+  // Dual chunk attention, else chunk_length is 0 and q is rotated: all tokens are in the chunk that begins at chunk_begin, and q is rotated
+  // here for the keys of each range.
+  int64_t chunk_length;
+  int64_t chunk_begin;
+  const float* rotations;  // of token i at rotations + i * rotation_stride
+  int64_t rotation_stride;
+  float* rotated;          // scratch [kQueryRanges, kAttendRows, E]
 };
 
 // Result of one split: unnormalised sums, the maximum they are relative to, and the sum of weights. Row r = i * heads + j.

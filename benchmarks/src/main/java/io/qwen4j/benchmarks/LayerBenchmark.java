@@ -93,7 +93,7 @@ public class LayerBenchmark {
     /** Queries and all keys, weights and all values; keys and values are read once at best. */
     @Benchmark
     public void attention(Work work) {
-        ops.attention(qkv, batch, shape, cache, layer, attended);
+        ops.attention(qkv, rotation, batch, shape, cache, layer, attended);
         layer = (layer + 1) % Kernels.LAYERS;
         double length = LENGTH - (tokens - 1) / 2.0;
         work.add(2.0 * 2 * Kernels.KV_HEADS * Kernels.HEAD_SIZE * LENGTH + 8.0 * tokens * shape.queryWidth(),

@@ -138,13 +138,13 @@ final class CpuOps implements Ops {
     }
 
     @Override
-    public void rotateAndStore(Activation qkv, Activation rotation, Batch batch, AttentionShape shape, KvCache cache, int layer) {
+    public void rotateAndStore(Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer) {
         begin();
         try {
             NativeException.check(
                     NativeLibrary.rotateAndStore(
-                            hold(backend), hold(qkv), hold(rotation), hold(batch), shape.heads(), shape.kvHeads(), shape.headSize(),
-                            hold(cache), layer),
+                            hold(backend), hold(qkv), hold(rotations), hold(batch), shape.heads(), shape.kvHeads(), shape.headSize(),
+                            shape.chunkLength(), hold(cache), layer),
                     "rotateAndStore");
         } finally {
             end();
@@ -152,13 +152,14 @@ final class CpuOps implements Ops {
     }
 
     @Override
-    public void attention(Activation qkv, Batch batch, AttentionShape shape, KvCache cache, int layer, Activation out) {
+    public void attention(
+            Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer, Activation out) {
         begin();
         try {
             NativeException.check(
                     NativeLibrary.attention(
-                            hold(backend), hold(qkv), hold(batch), shape.heads(), shape.kvHeads(), shape.headSize(), shape.scale(),
-                            hold(cache), layer, hold(out)),
+                            hold(backend), hold(qkv), hold(rotations), hold(batch), shape.heads(), shape.kvHeads(), shape.headSize(),
+                            shape.scale(), shape.chunkLength(), hold(cache), layer, hold(out)),
                     "attention");
         } finally {
             end();

@@ -94,11 +94,13 @@ final class NativeLibrary {
 
     @Name("qw_rotate_and_store")
     static native int rotateAndStore(
-            long backend, long qkv, long rotation, long batch, long heads, long kvHeads, long headSize, long cache, long layer);
+            long backend, long qkv, long rotations, long batch, long heads, long kvHeads, long headSize, long chunkLength,
+            long cache, long layer);
 
     @Name("qw_attention")
     static native int attention(
-            long backend, long qkv, long batch, long heads, long kvHeads, long headSize, float scale, long cache, long layer, long out);
+            long backend, long qkv, long rotations, long batch, long heads, long kvHeads, long headSize, float scale, long chunkLength,
+            long cache, long layer, long out);
 
     @Name("qw_swiglu")
     static native int swiGlu(long backend, long x, long rows, long out);

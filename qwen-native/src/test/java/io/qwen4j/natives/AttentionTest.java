@@ -187,7 +187,7 @@ class AttentionTest {
                         Activation rotation = activation(ops, tokens, c.headSize(), angles);
                         Activation out = ops.activation(tokens, shape.queryWidth())) {
                     ops.rotateAndStore(qkv, rotation, batch, shape, cache, LAYER);
-                    ops.attention(qkv, batch, shape, cache, LAYER, out);
+                    ops.attention(qkv, rotation, batch, shape, cache, LAYER, out);
                     float[] rotated = read(qkv);
                     float[] attended = read(out);
                     results[step] = Arrays.copyOf(attended, attended.length + rotated.length);

@@ -214,7 +214,7 @@ class LifecycleTest {
                     // Whatever the damage, each call returns or is an IllegalArgumentException; some damage is a valid batch.
                     attempt(() -> ops.embed(table, batch, x));
                     attempt(() -> ops.rotateAndStore(qkv, rotation, batch, SHAPE, cache, random.nextInt(3)));
-                    attempt(() -> ops.attention(qkv, batch, SHAPE, cache, random.nextInt(3), out));
+                    attempt(() -> ops.attention(qkv, rotation, batch, SHAPE, cache, random.nextInt(3), out));
                     attempt(() -> ops.gatherOutputs(x, batch, x));
                 }
             }
@@ -222,9 +222,9 @@ class LifecycleTest {
             batch.beginSequence(0, new int[] {0}, 1);
             batch.addToken(10, true);
             assertIllegal(() -> ops.embed(table, batch, x));
-            assertIllegal(() -> ops.attention(qkv, batch, SHAPE, cache, 2, out));
-            assertIllegal(() -> ops.attention(qkv, batch, new AttentionShape(3, 2, 16, 1), cache, 0, out));
-            assertIllegal(() -> ops.attention(qkv, batch, new AttentionShape(2, 1, 32, 1), cache, 0, out));
+            assertIllegal(() -> ops.attention(qkv, rotation, batch, SHAPE, cache, 2, out));
+            assertIllegal(() -> ops.attention(qkv, rotation, batch, new AttentionShape(3, 2, 16, 1), cache, 0, out));
+            assertIllegal(() -> ops.attention(qkv, rotation, batch, new AttentionShape(2, 1, 32, 1), cache, 0, out));
         }
     }
 
@@ -273,7 +273,7 @@ class LifecycleTest {
                 batch.addToken(0, false);
             }
             ops.rotateAndStore(qkv, rotation, batch, SHAPE, cache, 0);
-            ops.attention(qkv, batch, SHAPE, cache, 0, out);
+            ops.attention(qkv, rotation, batch, SHAPE, cache, 0, out);
         }
     }
 

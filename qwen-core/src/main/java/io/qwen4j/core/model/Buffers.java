@@ -2,6 +2,7 @@ package io.qwen4j.core.model;
 
 import io.qwen4j.core.ops.Activation;
 import io.qwen4j.core.ops.Ops;
+import io.qwen4j.core.ops.Rotations;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -19,8 +20,8 @@ final class Buffers implements AutoCloseable {
     final Activation gateUp;
     /** Input of the down projection, (T, F). */
     final Activation gated;
-    /** Cosines and sines, (T, E). */
-    final Activation rotation;
+    /** Cosines and sines, (T, E), or (T, {@link Rotations#SECTIONS} E) for dual chunk attention. */
+    final Activation rotations;
     /** Hidden states of the output rows, (T, D). */
     final Activation outputs;
     /** Some of the output rows, (R, D). */
@@ -38,7 +39,7 @@ final class Buffers implements AutoCloseable {
             attended = make(ops, t, c.heads() * c.headSize());
             gateUp = make(ops, t, 2 * c.ffnSize());
             gated = make(ops, t, c.ffnSize());
-            rotation = make(ops, t, c.headSize());
+            rotations = make(ops, t, rotationWidth(c));
             outputs = make(ops, t, c.hiddenSize());
             window = make(ops, r, c.hiddenSize());
             logits = make(ops, r, c.vocabularyRows());
@@ -54,8 +55,12 @@ final class Buffers implements AutoCloseable {
         return made;
     }
 
+    private static int rotationWidth(QwenConfig c) {
+        return c.rope().dualChunk() == null ? c.headSize() : Rotations.SECTIONS * c.headSize();
+    }
+
     static long bytes(QwenConfig c, int t, int r) {
-        long width = 3L * c.hiddenSize() + (2L * c.heads() + 2L * c.kvHeads() + 1) * c.headSize() + 3L * c.ffnSize();
+        long width = 3L * c.hiddenSize() + (2L * c.heads() + 2L * c.kvHeads()) * c.headSize() + rotationWidth(c) + 3L * c.ffnSize();
         long head = (long) c.hiddenSize() + c.vocabularyRows();
         return Math.multiplyExact(4, Math.addExact(Math.multiplyExact(width, t), Math.multiplyExact(head, r)));
     }

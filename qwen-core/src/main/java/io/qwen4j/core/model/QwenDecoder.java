@@ -37,7 +37,10 @@ public final class QwenDecoder implements AutoCloseable {
         this.cache = cache;
         this.maxTokens = maxTokens;
         this.maxOutputs = maxOutputs;
-        shape = new AttentionShape(config.heads(), config.kvHeads(), config.headSize(), (float) (1 / Math.sqrt(config.headSize())));
+        QwenConfig.DualChunk chunks = config.rope().dualChunk();
+        float scale = (float) (1 / Math.sqrt(config.headSize()));
+        shape = new AttentionShape(
+                config.heads(), config.kvHeads(), config.headSize(), scale, chunks == null ? 0 : chunks.chunkLength());
         rotary = new Rotary(config.rope(), config.headSize());
         buffers = new Buffers(config, ops, maxTokens, maxOutputs);
     }
@@ -63,14 +66,14 @@ public final class QwenDecoder implements AutoCloseable {
         Activation x = buffers.x;
         Activation h = buffers.normed;
         float epsilon = config.normEpsilon();
-        rotary.fill(batch, buffers.rotation);
+        rotary.fill(batch, buffers.rotations);
         ops.embed(weights.embedding(), batch, x);
         for (int i = 0; i < config.layers(); i++) {
             QwenWeights.Layer w = weights.layer(i);
             ops.rmsNorm(x, t, w.attentionNorm(), epsilon, h);
             ops.linear(h, t, w.qkv(), w.qkvBias(), buffers.qkv);
-            ops.rotateAndStore(buffers.qkv, buffers.rotation, batch, shape, cache, i);
-            ops.attention(buffers.qkv, batch, shape, cache, i, buffers.attended);
+            ops.rotateAndStore(buffers.qkv, buffers.rotations, batch, shape, cache, i);
+            ops.attention(buffers.qkv, buffers.rotations, batch, shape, cache, i, buffers.attended);
             ops.linearAdd(buffers.attended, t, w.output(), x);
             ops.rmsNorm(x, t, w.mlpNorm(), epsilon, h);
             ops.linear(h, t, w.gateUp(), null, buffers.gateUp);

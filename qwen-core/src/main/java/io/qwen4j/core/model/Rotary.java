@@ -1,77 +1,79 @@
 package io.qwen4j.core.model;
 
+import io.qwen4j.core.model.QwenConfig.DualChunk;
 import io.qwen4j.core.model.QwenConfig.Rope;
 import io.qwen4j.core.model.QwenConfig.Yarn;
 import io.qwen4j.core.ops.Activation;
 import io.qwen4j.core.ops.Batch;
+import io.qwen4j.core.ops.Rotations;
 import java.nio.FloatBuffer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Rotary position embedding: angles and their cosines and sines in f64, rounded to f32 once. In f32 the angle itself would be off by up
  * to 0.03 at position 10^6.
  */
 public final class Rotary {
-    private final double[] frequencies;
-    private final double factor;
+    private final int headSize;
+    private final RotaryFrequencies plain;
+    private final RotaryFrequencies stretched;
+    private final @Nullable DualChunk chunks;
 
     /**
      * Computes the frequencies.
      *
-     * @param rope base and scaling
+     * @param rope base, scaling and chunks
      * @param headSize E
      */
     public Rotary(Rope rope, int headSize) {
-        frequencies = new double[headSize / 2];
-        for (int i = 0; i < frequencies.length; i++) {
-            frequencies[i] = Math.pow(rope.theta(), -2.0 * i / headSize);
-        }
+        this.headSize = headSize;
         Yarn yarn = rope.yarn();
-        factor = yarn == null ? 1 : yarn.attentionFactor();
-        if (yarn != null) {
-            stretch(yarn, rope.theta(), headSize);
-        }
+        plain = RotaryFrequencies.plain(rope.theta(), headSize);
+        stretched = yarn == null ? plain : plain.stretch(yarn, rope.theta());
+        chunks = rope.dualChunk();
     }
 
-    /** YaRN: fast dimensions stay, slow ones are interpolated, with a ramp in between. */
-    private void stretch(Yarn yarn, double theta, int headSize) {
-        double low = dimension(yarn.betaFast(), yarn, theta, headSize);
-        double high = dimension(yarn.betaSlow(), yarn, theta, headSize);
-        low = Math.max(yarn.truncate() ? Math.floor(low) : low, 0);
-        high = Math.min(yarn.truncate() ? Math.ceil(high) : high, headSize - 1);
-        double width = low == high ? 0.001 : high - low;
-        for (int i = 0; i < frequencies.length; i++) {
-            double ramp = Math.max(0, Math.min(1, (i - low) / width));
-            frequencies[i] = (1 - ramp) * frequencies[i] + ramp * frequencies[i] / yarn.factor();
-        }
-    }
-
-    /** The dimension (as a real number) whose wave makes {@code turns} turns within the training length. */
-    private static double dimension(double turns, Yarn yarn, double theta, int headSize) {
-        return headSize * Math.log(yarn.originalContextLength() / (turns * 2 * Math.PI)) / (2 * Math.log(theta));
-    }
-
-    /** Angle per position of pair i. */
-    double frequency(int i) {
-        return frequencies[i];
-    }
-
-    /** Factor on cosines and sines. */
-    double factor() {
-        return factor;
-    }
-
-    /** Writes for each token of the batch the cosines of the E/2 angles of its position, then their sines. */
-    public void fill(Batch batch, Activation rotation) {
-        FloatBuffer out = rotation.buffer();
-        int half = frequencies.length;
-        for (int t = 0; t < batch.tokens(); t++) {
-            int at = t * 2 * half;
-            int position = batch.position(t);
-            for (int i = 0; i < half; i++) {
-                double angle = position * frequencies[i];
-                out.put(at + i, (float) (factor * Math.cos(angle)));
-                out.put(at + half + i, (float) (factor * Math.sin(angle)));
+    /**
+     * Writes the rotations of the tokens of a batch, in the sections that {@link Rotations} tells.
+     *
+     * @param rotations (T, {@link io.qwen4j.core.ops.AttentionShape#rotationWidth()})
+     */
+    public void fill(Batch batch, Activation rotations) {
+        FloatBuffer out = rotations.buffer();
+        for (int b = 0; b < batch.sequences(); b++) {
+            RotaryFrequencies frequencies = batch.stretched(b) ? stretched : plain;
+            for (int t = batch.start(b); t < batch.start(b + 1); t++) {
+                int at = t * rotations.columns();
+                if (chunks == null) {
+                    frequencies.write(batch.position(t), 1, out, at + Rotations.KEY * headSize);
+                } else {
+                    double scale = queryScale(chunks, Math.max(batch.promptLength(b), batch.position(t) + 1));
+                    fill(chunks, batch.position(t), frequencies, scale, out, at);
+                }
             }
         }
+    }
+
+    private void fill(DualChunk c, int position, RotaryFrequencies frequencies, double scale, FloatBuffer out, int at) {
+        int length = c.chunkLength();
+        int offset = position % length;
+        frequencies.write(offset, 1, out, at + Rotations.KEY * headSize);
+        frequencies.write(offset, scale, out, at + Rotations.SAME_CHUNK * headSize);
+        // The sum may leave the range of int: C < 2^31, offset < C.
+        frequencies.write(Math.min((long) length + offset, c.chunkSize()), scale, out, at + Rotations.CHUNK_BEFORE * headSize);
+        frequencies.write(Math.min(2L * length - 1, c.chunkSize()), scale, out, at + Rotations.OLDER_CHUNKS * headSize);
+    }
+
+    /**
+     * Factor on the logits of a query in a text of a length. It belongs half to the query and half to the keys; here the query has all of
+     * it, so that cached keys do not depend on how long their text becomes.
+     */
+    static double queryScale(DualChunk chunks, int length) {
+        int original = chunks.originalContextLength();
+        if (original == 0 || length <= original) {
+            return 1;
+        }
+        double side = 0.1 * Math.log((double) length / original) + 1;
+        return side * side;
     }
 }

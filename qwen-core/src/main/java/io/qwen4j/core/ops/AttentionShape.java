@@ -1,15 +1,34 @@
 package io.qwen4j.core.ops;
 
 /**
- * The shape of an attention layer. A row of q, k and v together is {@code (heads + 2 * kvHeads) * headSize} wide: all query heads, then all
+ * The shape of an attention layer, plain or dual chunk (An et al., 2402.17463). A row of q, k and v together is {@code (heads + 2 * kvHeads) * headSize} wide: all query heads, then all
  * key heads, then all value heads.
  *
  * @param heads H, a multiple of {@code kvHeads}
  * @param kvHeads K; query head h reads kv head {@code h / (heads / kvHeads)}
  * @param headSize E, a multiple of 16
  * @param scale factor on q·k
+ * @param chunkLength C: the token at position p is in chunk p / C; 0 for plain attention
  */
-public record AttentionShape(int heads, int kvHeads, int headSize, float scale) {
+public record AttentionShape(int heads, int kvHeads, int headSize, float scale, int chunkLength) {
+    /** Plain attention. */
+    public AttentionShape(int heads, int kvHeads, int headSize, float scale) {
+        this(heads, kvHeads, headSize, scale, 0);
+    }
+
+    /** The section of {@link Rotations} with which the query at a position is rotated for the key at another one. */
+    public int section(int query, int key) {
+        if (chunkLength == 0) {
+            return Rotations.KEY;
+        }
+        return Math.min(Rotations.SAME_CHUNK + query / chunkLength - key / chunkLength, Rotations.OLDER_CHUNKS);
+    }
+
+    /** Width of a row of rotations. */
+    public int rotationWidth() {
+        return chunkLength == 0 ? headSize : Rotations.SECTIONS * headSize;
+    }
+
     /** Width of a row of q, k and v together. */
     public int qkvWidth() {
         return (heads + 2 * kvHeads) * headSize;

@@ -88,11 +88,11 @@ public final class Batch implements AutoCloseable {
     }
 
     /**
-     * Adds the next slice of a sequence, as {@link #beginSequence(int, int[], int, int, boolean)} of a sequence without a prompt and
-     * with plain positions.
+     * Adds the next slice of a sequence, as {@link #beginSequence(int, int[], int, int, boolean)} of a sequence without a prompt
+     * whose positions are as the model's configuration has them.
      */
     public void beginSequence(int cached, int[] pageTable, int pageCount) {
-        beginSequence(cached, pageTable, pageCount, 0, false);
+        beginSequence(cached, pageTable, pageCount, 0, true);
     }
 
     /**
@@ -102,7 +102,7 @@ public final class Batch implements AutoCloseable {
      * @param pageTable the sequence's pages, enough for {@code cached + count} tokens
      * @param pageCount entries of {@code pageTable} in use
      * @param promptLength tokens that were known when the sequence began: none of them is scaled for a shorter text than that
-     * @param stretch whether YaRN holds for it, where the model has both; the same in all steps of a sequence
+     * @param stretch whether the model's YaRN, if it has one, holds for it; the same in all steps of a sequence
      */
     public void beginSequence(int cached, int[] pageTable, int pageCount, int promptLength, boolean stretch) {
         if (sequences == maxSequences || pageCount > maxPages) {
@@ -201,7 +201,7 @@ public final class Batch implements AutoCloseable {
         return promptLengths[b];
     }
 
-    /** Whether YaRN holds for sequence b, where the model has both. */
+    /** Whether the model's YaRN, if it has one, holds for sequence b. */
     public boolean stretched(int b) {
         return stretched[b];
     }

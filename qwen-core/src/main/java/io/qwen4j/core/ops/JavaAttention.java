@@ -12,6 +12,7 @@ final class JavaAttention implements Workers.Task {
     private JavaKvCache cache;
     private int layer;
     private float[] qkv = new float[0];
+    private float[] rotations = new float[0];
     private float[] out = new float[0];
 
     /** Working memory of a worker; grows with the longest sequence. */
@@ -19,6 +20,8 @@ final class JavaAttention implements Workers.Task {
         private double[] scores = new double[0];
         private double[] sums = new double[0];
         private float[] row = new float[0];
+        /** The query heads of the group, rotated with one section after the other. */
+        private float[] queries = new float[0];
 
         private void fit(int scoreCount, int sumCount, int headSize) {
             if (scores.length < scoreCount) {
@@ -29,6 +32,9 @@ final class JavaAttention implements Workers.Task {
             }
             if (row.length < headSize) {
                 row = new float[headSize];
+            }
+            if (queries.length < Rotations.SECTIONS * sumCount) {
+                queries = new float[Rotations.SECTIONS * sumCount];
             }
         }
     }
@@ -41,8 +47,9 @@ final class JavaAttention implements Workers.Task {
         }
     }
 
-    void compute(float[] qkv, Batch batch, AttentionShape shape, JavaKvCache cache, int layer, float[] out) {
+    void compute(float[] qkv, float[] rotations, Batch batch, AttentionShape shape, JavaKvCache cache, int layer, float[] out) {
         this.qkv = qkv;
+        this.rotations = rotations;
         this.batch = batch;
         this.shape = shape;
         this.cache = cache;
@@ -66,13 +73,14 @@ final class JavaAttention implements Workers.Task {
         Scratch s = scratch[worker];
         s.fit(Math.multiplyExact(group, length), group * size, size);
 
-        int query = t * shape.qkvWidth() + kvHead * group * size;
+        rotateQueries(t, kvHead * group, group, s.queries);
         for (int p = 0; p < length; p++) {
             cache.load(layer, batch.page(b, p / pageTokens), p % pageTokens, kvHead, false, s.row);
+            int query = shape.section(batch.position(t), p) * group * size;
             for (int h = 0; h < group; h++) {
                 double sum = 0;
                 for (int i = 0; i < size; i++) {
-                    sum += (double) qkv[query + h * size + i] * s.row[i];
+                    sum += (double) s.queries[query + h * size + i] * s.row[i];
                 }
                 s.scores[h * length + p] = sum * shape.scale();
             }
@@ -93,6 +101,21 @@ final class JavaAttention implements Workers.Task {
         int to = t * shape.queryWidth() + kvHead * group * size;
         for (int i = 0; i < group * size; i++) {
             out[to + i] = (float) s.sums[i];
+        }
+    }
+
+    private void rotateQueries(int t, int firstHead, int heads, float[] to) {
+        int size = shape.headSize();
+        int from = t * shape.qkvWidth() + firstHead * size;
+        if (shape.chunkLength() == 0) {
+            System.arraycopy(qkv, from, to, 0, heads * size);
+            return;
+        }
+        for (int section = Rotations.SAME_CHUNK; section <= Rotations.OLDER_CHUNKS; section++) {
+            int rotation = t * shape.rotationWidth() + section * size;
+            for (int h = 0; h < heads; h++) {
+                Rotations.rotate(qkv, from + h * size, rotations, rotation, size, to, (section * heads + h) * size);
+            }
         }
     }
 

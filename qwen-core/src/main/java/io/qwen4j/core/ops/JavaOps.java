@@ -125,25 +125,17 @@ public final class JavaOps implements Ops {
 
     @Override
     public void rotateAndStore(
-            Activation qkv, Activation rotation, Batch batch, AttentionShape shape, KvCache cache, int layer) {
+            Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer) {
         float[] x = values("qkv", qkv, batch.tokens(), shape.qkvWidth());
-        float[] angles = values("rotation", rotation, batch.tokens(), shape.headSize());
+        float[] angles = values("rotations", rotations, batch.tokens(), shape.rotationWidth());
         JavaKvCache pages = cache(cache, shape);
         int size = shape.headSize();
-        int half = size / 2;
+        int firstRotated = shape.chunkLength() == 0 ? 0 : shape.heads();
         for (int t = 0; t < batch.tokens(); t++) {
-            int cos = t * size;
             int first = t * shape.qkvWidth();
-            for (int h = 0; h < shape.heads() + shape.kvHeads(); h++) {
+            for (int h = firstRotated; h < shape.heads() + shape.kvHeads(); h++) {
                 int at = first + h * size;
-                for (int i = 0; i < half; i++) {
-                    double a = x[at + i];
-                    double b = x[at + half + i];
-                    double c = angles[cos + i];
-                    double s = angles[cos + half + i];
-                    x[at + i] = (float) (a * c - b * s);
-                    x[at + half + i] = (float) (b * c + a * s);
-                }
+                Rotations.rotate(x, at, angles, t * shape.rotationWidth() + Rotations.KEY * size, size, x, at);
             }
             for (int h = 0; h < shape.kvHeads(); h++) {
                 int key = first + (shape.heads() + h) * size;
@@ -154,10 +146,12 @@ public final class JavaOps implements Ops {
     }
 
     @Override
-    public void attention(Activation qkv, Batch batch, AttentionShape shape, KvCache cache, int layer, Activation out) {
+    public void attention(
+            Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer, Activation out) {
         float[] x = values("qkv", qkv, batch.tokens(), shape.qkvWidth());
+        float[] angles = values("rotations", rotations, batch.tokens(), shape.rotationWidth());
         float[] y = values("out", out, batch.tokens(), shape.queryWidth());
-        attention.compute(x, batch, shape, cache(cache, shape), layer, y);
+        attention.compute(x, angles, batch, shape, cache(cache, shape), layer, y);
     }
 
     @Override

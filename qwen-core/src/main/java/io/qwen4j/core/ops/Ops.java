@@ -87,24 +87,28 @@ public interface Ops extends AutoCloseable {
     void linearAdd(Activation x, int rows, Weight w, Activation y);
 
     /**
-     * Rotates the query and key heads of {@code qkv} in place and writes keys and values to the cache at each token's slot.
+     * Rotates heads of {@code qkv} in place and writes keys and values to the cache at each token's slot. In plain attention query and
+     * key heads are rotated, with {@link Rotations#KEY}; in dual chunk attention only key heads.
      *
-     * <p>{@code rotation} (T, E) holds for each token the cosines of E/2 angles, then their sines. Element i and element i + E/2 of a
-     * head are a pair: {@code (a, b) -> (a cos - b sin, b cos + a sin)}.
+     * <p>A section of rotations holds for each token the cosines of E/2 angles, then their sines. Element i and element i + E/2 of a head
+     * are a pair: {@code (a, b) -> (a cos - b sin, b cos + a sin)}.
      *
      * @param qkv (T, (H + 2K) E)
-     * @param rotation (T, E)
+     * @param rotations (T, {@link AttentionShape#rotationWidth()})
      */
-    void rotateAndStore(Activation qkv, Activation rotation, Batch batch, AttentionShape shape, KvCache cache, int layer);
+    void rotateAndStore(Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer);
 
     /**
      * Causal attention of each token over its own sequence: the S cached tokens and those of the slice up to itself, all of which are in
-     * the cache. {@code out[t,h] = Σ_s softmax_s(scale · q[t,h] · k[s,h/(H/K)]) v[s,h/(H/K)]}, softmax in f32.
+     * the cache. {@code out[t,h] = Σ_s softmax_s(scale · q[t,h] · k[s,h/(H/K)]) v[s,h/(H/K)]}, softmax in f32. In dual chunk attention q is
+     * rotated here, with the section that {@link AttentionShape#section} tells for each key.
      *
-     * @param qkv (T, (H + 2K) E), queries rotated
+     * @param qkv (T, (H + 2K) E), after {@link #rotateAndStore}
+     * @param rotations those of {@link #rotateAndStore}
      * @param out (T, H E)
      */
-    void attention(Activation qkv, Batch batch, AttentionShape shape, KvCache cache, int layer, Activation out);
+    void attention(
+            Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer, Activation out);
 
     /** {@code out[t,f] = silu(x[t,f]) · x[t,F+f]} with {@code silu(a) = a / (1 + e^-a)}; x (rows, 2F), out (rows, F). */
     void swiGlu(Activation x, int rows, Activation out);

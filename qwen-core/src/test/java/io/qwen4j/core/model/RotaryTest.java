@@ -30,16 +30,20 @@ class RotaryTest {
         "64, 19, 2.738419634e-4, 9.128065448e-5", "64, 20, 1.778279410e-4, 4.445698525e-5", "64, 31, 1.539926526e-6, 3.849816315e-7"
     })
     void frequencies(int headSize, int i, double plain, double stretched) {
-        assertEquals(plain, new Rotary(new Rope(1e6, null), headSize).frequency(i), 1e-9 * plain);
-        assertEquals(stretched, new Rotary(new Rope(1e6, yarn(4)), headSize).frequency(i), 1e-9 * stretched);
+        assertEquals(plain, plain(headSize).frequency(i), 1e-9 * plain);
+        assertEquals(stretched, plain(headSize).stretch(yarn(4), 1e6).frequency(i), 1e-9 * stretched);
+    }
+
+    private static RotaryFrequencies plain(int headSize) {
+        return RotaryFrequencies.plain(1e6, headSize);
     }
 
     @Test
     void factors() {
-        assertEquals(1, new Rotary(new Rope(1e6, null), 128).factor());
-        assertEquals(1.138629436, new Rotary(new Rope(1e6, yarn(4)), 128).factor(), 1e-9);
-        assertEquals(1.069314718, new Rotary(new Rope(1e6, yarn(2)), 128).factor(), 1e-9);
-        assertEquals(1.207944154, new Rotary(new Rope(1e6, yarn(8)), 128).factor(), 1e-9);
+        assertEquals(1, plain(128).factor());
+        assertEquals(1.138629436, plain(128).stretch(yarn(4), 1e6).factor(), 1e-9);
+        assertEquals(1.069314718, plain(128).stretch(yarn(2), 1e6).factor(), 1e-9);
+        assertEquals(1.207944154, plain(128).stretch(yarn(8), 1e6).factor(), 1e-9);
     }
 
     @Test
@@ -47,7 +51,7 @@ class RotaryTest {
         // Borders 23.5959 and 39.6509: dimension 32 lies (32 - 23.5959) / 16.0550 up the ramp.
         Yarn exact = new Yarn(4, 32768, 1, 32, 1, false);
         double ramp = (32 - 23.5959) / 16.0550;
-        assertEquals(1e-3 * (1 - ramp + ramp / 4), new Rotary(new Rope(1e6, exact), 128).frequency(32), 1e-7 * 1e-3 * 100);
+        assertEquals(1e-3 * (1 - ramp + ramp / 4), plain(128).stretch(exact, 1e6).frequency(32), 1e-7 * 1e-3 * 100);
     }
 
     @Test
@@ -66,7 +70,7 @@ class RotaryTest {
             int[] positions = {3, 4, 1_000_000};
             for (int t = 0; t < 3; t++) {
                 for (int i = 0; i < 32; i++) {
-                    double angle = positions[t] * rotary.frequency(i);
+                    double angle = positions[t] * plain(64).stretch(yarn(4), 1e6).frequency(i);
                     assertEquals((float) (1.138629436 * Math.cos(angle)), out.buffer().get(t * 64 + i), 2e-7);
                     assertEquals((float) (1.138629436 * Math.sin(angle)), out.buffer().get(t * 64 + 32 + i), 2e-7);
                 }

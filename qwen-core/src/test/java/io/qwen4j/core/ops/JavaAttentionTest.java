@@ -75,7 +75,7 @@ class JavaAttentionTest {
             int token = slices[0][2] > i ? slices[0][1] + i : slices[1][1] + i - slices[0][2];
             x.buffer().put(i * width, rotated(shape, qkv[from], angles[from], token));
         }
-        ops.attention(x, batch, shape, cache, 1, y);
+        ops.attention(x, rotation, batch, shape, cache, 1, y);
         for (int i = 0; i < row; i++) {
             int from = slices[0][2] > i ? slices[0][0] : slices[1][0];
             int token = slices[0][2] > i ? slices[0][1] + i : slices[1][1] + i - slices[0][2];

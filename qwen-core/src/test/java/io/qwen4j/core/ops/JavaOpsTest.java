@@ -253,7 +253,7 @@ class JavaOpsTest {
             assertThrows(IllegalArgumentException.class,
                     () -> ops.rotateAndStore(qkv, rotation, batch, new AttentionShape(1, 1, 16, 1), cache, 1));
             assertThrows(IllegalArgumentException.class,
-                    () -> ops.attention(qkv, batch, new AttentionShape(2, 2, 8, 1), cache, 0, rotation));
+                    () -> ops.attention(qkv, rotation, batch, new AttentionShape(2, 2, 8, 1), cache, 0, rotation));
         }
     }
 

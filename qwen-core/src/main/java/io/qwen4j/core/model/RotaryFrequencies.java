@@ -1,0 +1,65 @@
+package io.qwen4j.core.model;
+
+import io.qwen4j.core.model.QwenConfig.Yarn;
+import java.nio.FloatBuffer;
+
+/** Angles per position of the E/2 pairs of a head, and a factor on cosines and sines. */
+final class RotaryFrequencies {
+    private final double[] frequencies;
+    private final double factor;
+
+    private RotaryFrequencies(double[] frequencies, double factor) {
+        this.frequencies = frequencies;
+        this.factor = factor;
+    }
+
+    /** {@code theta^(-2i/E)}. */
+    static RotaryFrequencies plain(double theta, int headSize) {
+        double[] frequencies = new double[headSize / 2];
+        for (int i = 0; i < frequencies.length; i++) {
+            frequencies[i] = Math.pow(theta, -2.0 * i / headSize);
+        }
+        return new RotaryFrequencies(frequencies, 1);
+    }
+
+    /** YaRN: fast dimensions stay, slow ones are interpolated, with a ramp in between. */
+    RotaryFrequencies stretch(Yarn yarn, double theta) {
+        int headSize = 2 * frequencies.length;
+        double low = dimension(yarn.betaFast(), yarn, theta, headSize);
+        double high = dimension(yarn.betaSlow(), yarn, theta, headSize);
+        low = Math.max(yarn.truncate() ? Math.floor(low) : low, 0);
+        high = Math.min(yarn.truncate() ? Math.ceil(high) : high, headSize - 1);
+        double width = low == high ? 0.001 : high - low;
+        double[] stretched = new double[frequencies.length];
+        for (int i = 0; i < frequencies.length; i++) {
+            double ramp = Math.max(0, Math.min(1, (i - low) / width));
+            stretched[i] = (1 - ramp) * frequencies[i] + ramp * frequencies[i] / yarn.factor();
+        }
+        return new RotaryFrequencies(stretched, yarn.attentionFactor());
+    }
+
+    /** The dimension (as a real number) whose wave makes {@code turns} turns within the training length. */
+    private static double dimension(double turns, Yarn yarn, double theta, int headSize) {
+        return headSize * Math.log(yarn.originalContextLength() / (turns * 2 * Math.PI)) / (2 * Math.log(theta));
+    }
+
+    /** Angle per position of pair i. */
+    double frequency(int i) {
+        return frequencies[i];
+    }
+
+    /** Factor on cosines and sines. */
+    double factor() {
+        return factor;
+    }
+
+    /** Writes the cosines of the E/2 angles of a position, then their sines, all times {@link #factor()} and {@code scale}. */
+    void write(long position, double scale, FloatBuffer out, int at) {
+        int half = frequencies.length;
+        for (int i = 0; i < half; i++) {
+            double angle = position * frequencies[i];
+            out.put(at + i, (float) (scale * factor * Math.cos(angle)));
+            out.put(at + half + i, (float) (scale * factor * Math.sin(angle)));
+        }
+    }
+}

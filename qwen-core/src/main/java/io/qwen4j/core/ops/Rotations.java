@@ -1,0 +1,33 @@
+package io.qwen4j.core.ops;
+
+/**
+ * The sections of a row of rotations. Each has for its token the cosines of E/2 angles, then their sines. Plain attention has the first
+ * section only.
+ */
+public final class Rotations {
+    /** Keys; in plain attention queries, too. */
+    public static final int KEY = 0;
+    /** Queries of dual chunk attention, for keys of the same chunk. */
+    public static final int SAME_CHUNK = 1;
+    /** Queries of dual chunk attention, for keys of the chunk before; used from the second chunk on. */
+    public static final int CHUNK_BEFORE = 2;
+    /** Queries of dual chunk attention, for keys of all older chunks; used from the third chunk on. */
+    public static final int OLDER_CHUNKS = 3;
+    /** Number of sections of dual chunk attention. */
+    public static final int SECTIONS = 4;
+
+    private Rotations() {}
+
+    /** Rotates a head, {@code to[i], to[i + E/2] = a cos - b sin, b cos + a sin}, in f64, rounded once. */
+    static void rotate(float[] from, int fromAt, float[] rotations, int rotationAt, int size, float[] to, int toAt) {
+        int half = size / 2;
+        for (int i = 0; i < half; i++) {
+            double a = from[fromAt + i];
+            double b = from[fromAt + half + i];
+            double cos = rotations[rotationAt + i];
+            double sin = rotations[rotationAt + half + i];
+            to[toAt + i] = (float) (a * cos - b * sin);
+            to[toAt + half + i] = (float) (b * cos + a * sin);
+        }
+    }
+}
