@@ -28,14 +28,18 @@ class AttentionTest {
     private static final int LAYERS = 2;
     private static final int LAYER = 1;
 
-    /** What is computed: the shape, and for each step the tokens of each sequence. */
-    record Case(int group, int kvHeads, int headSize, int pageTokens, int[][] steps) {
+    /** What is computed: the shape, the chunk length (0 for plain attention), and for each step the tokens of each sequence. */
+    record Case(int group, int kvHeads, int headSize, int pageTokens, int chunk, int[][] steps) {
+        Case(int group, int kvHeads, int headSize, int pageTokens, int[][] steps) {
+            this(group, kvHeads, headSize, pageTokens, 0, steps);
+        }
+
         int sequences() {
             return steps[0].length;
         }
 
         AttentionShape shape() {
-            return new AttentionShape(group * kvHeads, kvHeads, headSize, (float) (1 / Math.sqrt(headSize)));
+            return new AttentionShape(group * kvHeads, kvHeads, headSize, (float) (1 / Math.sqrt(headSize)), chunk);
         }
 
         int length(int b) {
@@ -48,7 +52,7 @@ class AttentionTest {
 
         @Override
         public String toString() {
-            return "group " + group + ", " + kvHeads + " kv heads of " + headSize + ", pages of " + pageTokens;
+            return "group " + group + ", " + kvHeads + " kv heads of " + headSize + ", pages of " + pageTokens + ", chunks of " + chunk;
         }
     }
 
@@ -64,6 +68,14 @@ class AttentionTest {
         // Longer than two splits of 1024 keys.
         new Case(5, 1, 16, 64, new int[][] {{2400}, {1}, {9}}),
         new Case(2, 1, 16, 24, new int[][] {{1700}, {1}}),
+        // Chunks that end within panels, within slices and between steps; several of them in one panel.
+        new Case(7, 1, 32, 32, 24, new int[][] {{150, 3}, {1, 22}, {1, 1}}),
+        new Case(1, 2, 16, 16, 16, new int[][] {{15, 70}, {1, 1}, {1, 1}, {17, 1}}),
+        new Case(5, 1, 48, 5, 3, new int[][] {{40}, {1}, {1}, {7}}),
+        new Case(2, 1, 16, 32, 1, new int[][] {{33}, {1}}),
+        new Case(70, 1, 16, 16, 7, new int[][] {{5, 20}, {1, 1}}),
+        new Case(6, 1, 64, 32, 700, new int[][] {{2900}, {1}, {5}}),
+        new Case(3, 1, 16, 32, 1_000_000, new int[][] {{1100}, {1}}),
     };
 
     static Stream<Arguments> setsAndTypes() {
@@ -120,7 +132,7 @@ class AttentionTest {
                         single[single.length - 1][b] += c.length(b) - single.length;
                     }
                 }
-                Case tokens = new Case(c.group(), c.kvHeads(), c.headSize(), c.pageTokens(), single);
+                Case tokens = new Case(c.group(), c.kvHeads(), c.headSize(), c.pageTokens(), c.chunk(), single);
                 assertSameBits(whole, last(run(cpu, tokens, type, 1), tokens), set + " " + type + ", " + c);
             }
         }
@@ -131,6 +143,20 @@ class AttentionTest {
         int width = c.group() * c.kvHeads() * c.headSize();
         int at = c.steps()[c.steps().length - 1][0] - 1;
         return Arrays.copyOfRange(steps[steps.length - 1], at * width, (at + 1) * width);
+    }
+
+    /** Each section has angles of its own: those of dual chunk attention, with queries of other chunks 1.5 and 2 chunks ahead. */
+    private static void rotate(Case c, int position, float[] to, int at) {
+        double offset = c.chunk() == 0 ? position : position % c.chunk();
+        double[] positions = {offset, offset, Math.min(offset + c.chunk(), 1.5 * c.chunk()), 2.0 * c.chunk()};
+        int size = c.headSize();
+        for (int section = 0; section < c.shape().rotationWidth() / size; section++) {
+            for (int i = 0; i < size / 2; i++) {
+                double angle = positions[section] * Math.pow(10000, -2.0 * i / size);
+                to[at + section * size + i] = (float) Math.cos(angle);
+                to[at + section * size + size / 2 + i] = (float) Math.sin(angle);
+            }
+        }
     }
 
     /** For each step the rotated q, k and v and after it the output; the output alone comes first for the last step's comparison. */
@@ -162,7 +188,7 @@ class AttentionTest {
                 int[] counts = c.steps()[step];
                 int tokens = Arrays.stream(counts).sum();
                 float[] rows = new float[tokens * shape.qkvWidth()];
-                float[] angles = new float[tokens * c.headSize()];
+                float[] rotations = new float[tokens * shape.rotationWidth()];
                 batch.clear();
                 int at = 0;
                 for (int b = 0; b < counts.length; b++) {
@@ -173,18 +199,14 @@ class AttentionTest {
                         Random random = new Random(seed + 1_000_003L * b + position);
                         random.nextLong();
                         System.arraycopy(values(shape.qkvWidth(), random), 0, rows, at * shape.qkvWidth(), shape.qkvWidth());
-                        for (int i = 0; i < c.headSize() / 2; i++) {
-                            double angle = position * Math.pow(10000, -2.0 * i / c.headSize());
-                            angles[at * c.headSize() + i] = (float) Math.cos(angle);
-                            angles[at * c.headSize() + c.headSize() / 2 + i] = (float) Math.sin(angle);
-                        }
+                        rotate(c, position, rotations, at * shape.rotationWidth());
                         batch.addToken(0, false);
                         at++;
                     }
                     cached[b] += counts[b];
                 }
                 try (Activation qkv = activation(ops, tokens, shape.qkvWidth(), rows);
-                        Activation rotation = activation(ops, tokens, c.headSize(), angles);
+                        Activation rotation = activation(ops, tokens, shape.rotationWidth(), rotations);
                         Activation out = ops.activation(tokens, shape.queryWidth())) {
                     ops.rotateAndStore(qkv, rotation, batch, shape, cache, LAYER);
                     ops.attention(qkv, rotation, batch, shape, cache, LAYER, out);
