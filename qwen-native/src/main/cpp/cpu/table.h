@@ -25,7 +25,7 @@ struct KvPages {
 };
 
 // The sections of a row of rotations, each E / 2 cosines and E / 2 sines; as Java's Rotations. Plain attention has the first one only.
-enum Rotation : int64_t { kKeyRotation, kSameChunk, kChunkBefore, kOlderChunks, kRotations };
+enum Rotation : int64_t { kKeyRotation, kSameChunk, kChunkBefore, kOlderChunks, kUncappedChunkBefore, kUncappedOlderChunks, kRotations };
 
 // The tokens token_begin .. token_end - 1 of a step: rotate the heads from first_rotated on in place, store keys and values.
 struct RotateArgs {

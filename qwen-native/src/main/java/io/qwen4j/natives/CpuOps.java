@@ -6,6 +6,7 @@ import io.qwen4j.core.ops.Activation;
 import io.qwen4j.core.ops.AttentionShape;
 import io.qwen4j.core.ops.Batch;
 import io.qwen4j.core.ops.Ints;
+import io.qwen4j.core.ops.KeyChoice;
 import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.KvLayout;
 import io.qwen4j.core.ops.Ops;
@@ -152,8 +153,22 @@ final class CpuOps implements Ops {
     }
 
     @Override
+    public void chooseKeys(
+            Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer, KeyChoice choice) {
+        throw new UnsupportedOperationException("sparse attention");
+    }
+
+    @Override
     public void attention(
-            Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer, Activation out) {
+            Activation qkv,
+            Activation rotations,
+            Batch batch,
+            AttentionShape shape,
+            KvCache cache,
+            int layer,
+            @Nullable KeyChoice choice,
+            Activation out,
+            @Nullable Activation logSumExp) {
         begin();
         try {
             NativeException.check(

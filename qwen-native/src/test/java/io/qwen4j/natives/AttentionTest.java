@@ -148,7 +148,9 @@ class AttentionTest {
     /** Each section has angles of its own: those of dual chunk attention, with queries of other chunks 1.5 and 2 chunks ahead. */
     private static void rotate(Case c, int position, float[] to, int at) {
         double offset = c.chunk() == 0 ? position : position % c.chunk();
-        double[] positions = {offset, offset, Math.min(offset + c.chunk(), 1.5 * c.chunk()), 2.0 * c.chunk()};
+        double[] positions = {
+            offset, offset, Math.min(offset + c.chunk(), 1.5 * c.chunk()), 2.0 * c.chunk(), offset + c.chunk(), offset + 2.0 * c.chunk()
+        };
         int size = c.headSize();
         for (int section = 0; section < c.shape().rotationWidth() / size; section++) {
             for (int i = 0; i < size / 2; i++) {

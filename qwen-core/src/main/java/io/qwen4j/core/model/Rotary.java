@@ -5,6 +5,7 @@ import io.qwen4j.core.model.QwenConfig.Rope;
 import io.qwen4j.core.model.QwenConfig.Yarn;
 import io.qwen4j.core.ops.Activation;
 import io.qwen4j.core.ops.Batch;
+import io.qwen4j.core.ops.KeyChoice;
 import io.qwen4j.core.ops.Rotations;
 import java.nio.FloatBuffer;
 import org.jspecify.annotations.Nullable;
@@ -49,19 +50,34 @@ public final class Rotary {
                 } else {
                     double scale = queryScale(chunks, Math.max(batch.promptLength(b), batch.position(t) + 1));
                     fill(chunks, batch.position(t), frequencies, scale, out, at);
+                    if (batch.sparse(b) && chooses(chunks, batch, b, t)) {
+                        fillUncapped(chunks, batch.position(t), frequencies, scale, out, at);
+                    }
                 }
             }
         }
     }
 
     private void fill(DualChunk c, int position, RotaryFrequencies frequencies, double scale, FloatBuffer out, int at) {
-        int length = c.chunkLength();
-        int offset = position % length;
+        long length = c.chunkLength();
+        long offset = position % length;
         frequencies.write(offset, 1, out, at + Rotations.KEY * headSize);
         frequencies.write(offset, scale, out, at + Rotations.SAME_CHUNK * headSize);
-        // The sum may leave the range of int: C < 2^31, offset < C.
-        frequencies.write(Math.min((long) length + offset, c.chunkSize()), scale, out, at + Rotations.CHUNK_BEFORE * headSize);
-        frequencies.write(Math.min(2L * length - 1, c.chunkSize()), scale, out, at + Rotations.OLDER_CHUNKS * headSize);
+        frequencies.write(Math.min(length + offset, c.chunkSize()), scale, out, at + Rotations.CHUNK_BEFORE * headSize);
+        frequencies.write(Math.min(2 * length - 1, c.chunkSize()), scale, out, at + Rotations.OLDER_CHUNKS * headSize);
+    }
+
+    /** Whether token t may be one of the last queries of a run, which choose keys: runs end with slices and with chunks. */
+    private static boolean chooses(DualChunk c, Batch batch, int b, int t) {
+        int toChunkEnd = c.chunkLength() - batch.position(t) % c.chunkLength();
+        return Math.min(batch.start(b + 1) - t, toChunkEnd) <= KeyChoice.LAST_QUERIES;
+    }
+
+    private void fillUncapped(DualChunk c, int position, RotaryFrequencies frequencies, double scale, FloatBuffer out, int at) {
+        long length = c.chunkLength();
+        long offset = position % length;
+        frequencies.write(length + offset, scale, out, at + Rotations.UNCAPPED_CHUNK_BEFORE * headSize);
+        frequencies.write(c.chunkSize() + offset, scale, out, at + Rotations.UNCAPPED_OLDER_CHUNKS * headSize);
     }
 
     /**

@@ -38,6 +38,7 @@ public final class Batch implements AutoCloseable {
     private final int outputsAt;
     private final boolean[] stretched;
     private final int[] promptLengths;
+    private final boolean[] sparse;
     private int tokens;
     private int sequences;
     private int outputs;
@@ -58,6 +59,7 @@ public final class Batch implements AutoCloseable {
         this.pageTokens = pageTokens;
         stretched = new boolean[maxSequences];
         promptLengths = new int[maxSequences];
+        sparse = new boolean[maxSequences];
         tokensAt = HEADER;
         positionsAt = tokensAt + maxTokens;
         slotsAt = positionsAt + maxTokens;
@@ -115,9 +117,15 @@ public final class Batch implements AutoCloseable {
         }
         promptLengths[sequences] = promptLength;
         stretched[sequences] = stretch;
+        sparse[sequences] = false;
         sequences++;
         ints.put(startsAt + sequences, tokens);
         writeCounts();
+    }
+
+    /** Lets the slice begun last attend to chosen keys only, see {@link KeyChoice}. */
+    public void markSparse() {
+        sparse[sequences - 1] = true;
     }
 
     /**
@@ -204,6 +212,11 @@ public final class Batch implements AutoCloseable {
     /** Whether the model's YaRN, if it has one, holds for sequence b. */
     public boolean stretched(int b) {
         return stretched[b];
+    }
+
+    /** Whether the slice of sequence b attends to chosen keys only. */
+    public boolean sparse(int b) {
+        return sparse[b];
     }
 
     /** Page i of sequence b. */

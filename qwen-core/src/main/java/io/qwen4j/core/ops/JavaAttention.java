@@ -1,9 +1,8 @@
 package io.qwen4j.core.ops;
 
-/**
- * Attention over pages. A piece is one token and one kv head: its keys and values are loaded once for the H / K query heads that share
- * them.
- */
+import org.jspecify.annotations.Nullable;
+
+/** Attention over pages. A piece is one token and one query head. */
 final class JavaAttention implements Workers.Task {
     private final Workers workers;
     private final Scratch[] scratch;
@@ -11,30 +10,26 @@ final class JavaAttention implements Workers.Task {
     private AttentionShape shape;
     private JavaKvCache cache;
     private int layer;
+    private @Nullable KeyChoice choice;
     private float[] qkv = new float[0];
     private float[] rotations = new float[0];
     private float[] out = new float[0];
+    private float @Nullable [] logSumExp;
 
     /** Working memory of a worker; grows with the longest sequence. */
     private static final class Scratch {
         private double[] scores = new double[0];
         private double[] sums = new double[0];
         private float[] row = new float[0];
-        /** The query heads of the group, rotated with one section after the other. */
-        private float[] queries = new float[0];
+        private final JavaChosenKeys keys = new JavaChosenKeys();
 
-        private void fit(int scoreCount, int sumCount, int headSize) {
-            if (scores.length < scoreCount) {
-                scores = new double[scoreCount + scoreCount / 2];
-            }
-            if (sums.length < sumCount) {
-                sums = new double[sumCount];
+        private void fit(int length, int headSize) {
+            if (scores.length < length) {
+                scores = new double[length + length / 2];
             }
             if (row.length < headSize) {
+                sums = new double[headSize];
                 row = new float[headSize];
-            }
-            if (queries.length < Rotations.SECTIONS * sumCount) {
-                queries = new float[Rotations.SECTIONS * sumCount];
             }
         }
     }
@@ -47,90 +42,92 @@ final class JavaAttention implements Workers.Task {
         }
     }
 
-    void compute(float[] qkv, float[] rotations, Batch batch, AttentionShape shape, JavaKvCache cache, int layer, float[] out) {
+    void compute(
+            float[] qkv,
+            float[] rotations,
+            Batch batch,
+            AttentionShape shape,
+            JavaKvCache cache,
+            int layer,
+            @Nullable KeyChoice choice,
+            float[] out,
+            float @Nullable [] logSumExp) {
         this.qkv = qkv;
         this.rotations = rotations;
         this.batch = batch;
         this.shape = shape;
         this.cache = cache;
         this.layer = layer;
+        this.choice = choice;
         this.out = out;
-        workers.run(this, batch.tokens() * shape.kvHeads());
+        this.logSumExp = logSumExp;
+        workers.run(this, batch.tokens() * shape.heads());
     }
 
     @Override
     public void run(int piece, int worker) {
-        int t = piece / shape.kvHeads();
-        int kvHead = piece % shape.kvHeads();
+        int t = piece / shape.heads();
+        int head = piece % shape.heads();
+        int kvHead = head / (shape.heads() / shape.kvHeads());
         int b = 0;
         while (batch.start(b + 1) <= t) {
             b++;
         }
-        int length = batch.position(t) + 1;
+        int position = batch.position(t);
         int size = shape.headSize();
-        int group = shape.heads() / shape.kvHeads();
         int pageTokens = cache.layout().pageTokens();
         Scratch s = scratch[worker];
-        s.fit(Math.multiplyExact(group, length), group * size, size);
+        s.fit(position + 1, size);
+        boolean sparse = choose(s.keys, b, t, head);
 
-        rotateQueries(t, kvHead * group, group, s.queries);
-        for (int p = 0; p < length; p++) {
-            cache.load(layer, batch.page(b, p / pageTokens), p % pageTokens, kvHead, false, s.row);
-            int query = shape.section(batch.position(t), p) * group * size;
-            for (int h = 0; h < group; h++) {
-                double sum = 0;
-                for (int i = 0; i < size; i++) {
-                    sum += (double) s.queries[query + h * size + i] * s.row[i];
-                }
-                s.scores[h * length + p] = sum * shape.scale();
-            }
-        }
-        for (int h = 0; h < group; h++) {
-            softmax(s.scores, h * length, length);
-        }
-        java.util.Arrays.fill(s.sums, 0, group * size, 0);
-        for (int p = 0; p < length; p++) {
-            cache.load(layer, batch.page(b, p / pageTokens), p % pageTokens, kvHead, true, s.row);
-            for (int h = 0; h < group; h++) {
-                double weight = s.scores[h * length + p];
-                for (int i = 0; i < size; i++) {
-                    s.sums[h * size + i] += weight * s.row[i];
-                }
-            }
-        }
-        int to = t * shape.queryWidth() + kvHead * group * size;
-        for (int i = 0; i < group * size; i++) {
-            out[to + i] = (float) s.sums[i];
-        }
-    }
-
-    private void rotateQueries(int t, int firstHead, int heads, float[] to) {
-        int size = shape.headSize();
-        int from = t * shape.qkvWidth() + firstHead * size;
-        if (shape.chunkLength() == 0) {
-            System.arraycopy(qkv, from, to, 0, heads * size);
-            return;
-        }
-        for (int section = Rotations.SAME_CHUNK; section <= Rotations.OLDER_CHUNKS; section++) {
-            int rotation = t * shape.rotationWidth() + section * size;
-            for (int h = 0; h < heads; h++) {
-                Rotations.rotate(qkv, from + h * size, rotations, rotation, size, to, (section * heads + h) * size);
-            }
-        }
-    }
-
-    private static void softmax(double[] x, int at, int length) {
+        JavaQueries query = new JavaQueries(shape, 1);
+        query.rotate(qkv, rotations, t, head, false);
         double largest = Double.NEGATIVE_INFINITY;
-        for (int i = at; i < at + length; i++) {
-            largest = Math.max(largest, x[i]);
+        for (int p = 0; p <= position; p++) {
+            s.scores[p] = Double.NEGATIVE_INFINITY;
+            if (!sparse || s.keys.has(p)) {
+                cache.load(layer, batch.page(b, p / pageTokens), p % pageTokens, kvHead, false, s.row);
+                s.scores[p] = query.dot(0, position, p, s.row) * shape.scale();
+            }
+            largest = Math.max(largest, s.scores[p]);
         }
-        double sum = 0;
-        for (int i = at; i < at + length; i++) {
-            x[i] = Math.exp(x[i] - largest);
-            sum += x[i];
+        double total = 0;
+        for (int p = 0; p <= position; p++) {
+            s.scores[p] = Math.exp(s.scores[p] - largest);
+            total += s.scores[p];
         }
-        for (int i = at; i < at + length; i++) {
-            x[i] /= sum;
+        java.util.Arrays.fill(s.sums, 0, size, 0);
+        for (int p = 0; p <= position; p++) {
+            if (!sparse || s.keys.has(p)) {
+                cache.load(layer, batch.page(b, p / pageTokens), p % pageTokens, kvHead, true, s.row);
+                for (int i = 0; i < size; i++) {
+                    s.sums[i] += s.scores[p] * s.row[i];
+                }
+            }
         }
+        int to = t * shape.queryWidth() + head * size;
+        for (int i = 0; i < size; i++) {
+            out[to + i] = (float) (s.sums[i] / total);
+        }
+        if (logSumExp != null) {
+            logSumExp[t * shape.heads() + head] = (float) (largest + Math.log(total));
+        }
+    }
+
+    /** Looks up the keys of a token of a sparse slice; false if it attends to all. */
+    private boolean choose(JavaChosenKeys keys, int b, int t, int head) {
+        if (choice == null || !batch.sparse(b)) {
+            return false;
+        }
+        int token = t - batch.start(b);
+        for (int run = 0; run < choice.runs(); run++) {
+            if (choice.sequence(run) == b && choice.begin(run) <= token && token < choice.end(run)) {
+                int begin = token - (token - choice.begin(run)) % KeyChoice.BLOCK_TOKENS;
+                int end = Math.min(choice.end(run), begin + KeyChoice.BLOCK_TOKENS);
+                keys.set(choice, run, head, batch.cached(b) + begin, batch.cached(b) + end);
+                return true;
+            }
+        }
+        throw new IllegalArgumentException("token " + token + " of sequence " + b + " is in no run of the choice");
     }
 }

@@ -12,6 +12,7 @@ public final class JavaOps implements Ops {
     private final Workers workers;
     private final JavaLinear linear;
     private final JavaAttention attention;
+    private final JavaKeyChooser keyChooser;
 
     /**
      * Makes a backend.
@@ -25,6 +26,7 @@ public final class JavaOps implements Ops {
         workers = new Workers(options.threads());
         linear = new JavaLinear(workers);
         attention = new JavaAttention(workers);
+        keyChooser = new JavaKeyChooser(workers);
     }
 
     @Override
@@ -146,12 +148,29 @@ public final class JavaOps implements Ops {
     }
 
     @Override
+    public void chooseKeys(
+            Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer, KeyChoice choice) {
+        float[] x = values("qkv", qkv, batch.tokens(), shape.qkvWidth());
+        float[] angles = values("rotations", rotations, batch.tokens(), shape.rotationWidth());
+        keyChooser.compute(x, angles, batch, shape, cache(cache, shape), layer, choice);
+    }
+
+    @Override
     public void attention(
-            Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer, Activation out) {
+            Activation qkv,
+            Activation rotations,
+            Batch batch,
+            AttentionShape shape,
+            KvCache cache,
+            int layer,
+            @Nullable KeyChoice choice,
+            Activation out,
+            @Nullable Activation logSumExp) {
         float[] x = values("qkv", qkv, batch.tokens(), shape.qkvWidth());
         float[] angles = values("rotations", rotations, batch.tokens(), shape.rotationWidth());
         float[] y = values("out", out, batch.tokens(), shape.queryWidth());
-        attention.compute(x, angles, batch, shape, cache(cache, shape), layer, y);
+        float[] logSums = logSumExp == null ? null : values("logSumExp", logSumExp, batch.tokens(), shape.heads());
+        attention.compute(x, angles, batch, shape, cache(cache, shape), layer, choice, y, logSums);
     }
 
     @Override

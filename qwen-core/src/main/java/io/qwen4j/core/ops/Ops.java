@@ -99,16 +99,45 @@ public interface Ops extends AutoCloseable {
     void rotateAndStore(Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer);
 
     /**
+     * Chooses keys for the runs of a step ({@link KeyChoice#begin}) within the budgets of its heads. Of a run that ends before position n the
+     * last m = min(64, run) queries are scored against all n keys, in dual chunk attention with the uncapped sections of rotations; p are
+     * the weights after softmax. The columns with the largest {@code Σ_i p[i,j]} are chosen, the first 30 in any case, and of the distances
+     * 0 to n - m the ones with the largest {@code Σ_i p[i, position(i) - distance]}, the first 100 in any case; of equal ones the first. A head
+     * attends to all keys if n is below 256 or one of its budgets covers all there are.
+     *
+     * @param qkv (T, (H + 2K) E), after {@link #rotateAndStore}
+     * @param rotations those of {@link #rotateAndStore}
+     */
+    void chooseKeys(
+            Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer, KeyChoice choice);
+
+    /**
      * Causal attention of each token over its own sequence: the S cached tokens and those of the slice up to itself, all of which are in
      * the cache. {@code out[t,h] = Σ_s softmax_s(scale · q[t,h] · k[s,h/(H/K)]) v[s,h/(H/K)]}, softmax in f32. In dual chunk attention q is
      * rotated here, with the section that {@link AttentionShape#section} tells for each key.
      *
      * @param qkv (T, (H + 2K) E), after {@link #rotateAndStore}
      * @param rotations those of {@link #rotateAndStore}
+     * @param choice keys of the sparse slices of the batch, or null if all tokens attend to all keys
      * @param out (T, H E)
+     * @param logSumExp receives {@code ln Σ_s exp(scale · q · k)} of each token and head (T, H), unless null
      */
     void attention(
-            Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer, Activation out);
+            Activation qkv,
+            Activation rotations,
+            Batch batch,
+            AttentionShape shape,
+            KvCache cache,
+            int layer,
+            @Nullable KeyChoice choice,
+            Activation out,
+            @Nullable Activation logSumExp);
+
+    /** As above, of all tokens to all keys. */
+    default void attention(
+            Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer, Activation out) {
+        attention(qkv, rotations, batch, shape, cache, layer, null, out, null);
+    }
 
     /** {@code out[t,f] = silu(x[t,f]) · x[t,F+f]} with {@code silu(a) = a / (1 + e^-a)}; x (rows, 2F), out (rows, F). */
     void swiGlu(Activation x, int rows, Activation out);

@@ -13,8 +13,15 @@ public final class Rotations {
     public static final int CHUNK_BEFORE = 2;
     /** Queries of dual chunk attention, for keys of all older chunks; used from the third chunk on. */
     public static final int OLDER_CHUNKS = 3;
+    /**
+     * The last queries of a run, when keys are chosen, for keys of the chunk before: without the cap on their distance. Positions go on from
+     * chunk to chunk, so that diagonals do.
+     */
+    public static final int UNCAPPED_CHUNK_BEFORE = 4;
+    /** As {@link #UNCAPPED_CHUNK_BEFORE}, for keys of all older chunks. */
+    public static final int UNCAPPED_OLDER_CHUNKS = 5;
     /** Number of sections of dual chunk attention. */
-    public static final int SECTIONS = 4;
+    public static final int SECTIONS = 6;
 
     private Rotations() {}
 
