@@ -88,7 +88,7 @@ void attention(int target, int type, int64_t group, int64_t size, int64_t page_t
     for (int64_t i = 0; i < width; i++) floats(qkv)[t * width + i] = i < (group + 1) * size ? 0.25f : static_cast<float>(t % 8);
   }
   checks.expect(qw_rotate_and_store(backend, qkv, rotation, batch, group, 1, size, 0, cache, 0) == kOk, "rotate_and_store fails");
-  checks.expect(qw_attention(backend, qkv, rotation, batch, group, 1, size, 0.5f, 0, cache, 0, out) == kOk, "attention fails");
+  checks.expect(qw_attention(backend, qkv, rotation, batch, group, 1, size, 0.5f, 0, cache, 0, 0, out, 0) == kOk, "attention fails");
   double sum = 0;
   for (int64_t t = 0; t < tokens; t++) {
     sum += static_cast<double>(t % 8);

@@ -135,8 +135,7 @@ int32_t qw_rms_norm(int64_t backend, int64_t x, int64_t rows, int64_t gain, floa
 }
 int32_t qw_linear(int64_t backend, int64_t x, int64_t rows, int64_t weight, int64_t bias, bool add, int64_t y) {
   return guarded([&] {
-    const Buffer* offset = bias == 0 ? nullptr : &object<Buffer>(bias);
-    linear(object<Backend>(backend), object<Buffer>(x), rows, object<Weight>(weight), offset, add, object<Buffer>(y));
+    linear(object<Backend>(backend), object<Buffer>(x), rows, object<Weight>(weight), object_or_null<Buffer>(bias), add, object<Buffer>(y));
   });
 }
 int32_t qw_rotate_and_store(int64_t backend, int64_t qkv, int64_t rotations, int64_t batch, int64_t heads, int64_t kv_heads,
@@ -146,11 +145,19 @@ int32_t qw_rotate_and_store(int64_t backend, int64_t qkv, int64_t rotations, int
                      {heads, kv_heads, head_size, 1.f, chunk_length}, object<KvCache>(cache), layer);
   });
 }
+int32_t qw_choose_keys(int64_t backend, int64_t qkv, int64_t rotations, int64_t batch, int64_t heads, int64_t kv_heads,
+                       int64_t head_size, float scale, int64_t chunk_length, int64_t cache, int64_t layer, int64_t choice) {
+  return guarded([&] {
+    choose_keys(object<Backend>(backend), object<Buffer>(qkv), object<Buffer>(rotations), BatchView(object<Buffer>(batch)),
+                {heads, kv_heads, head_size, scale, chunk_length}, object<KvCache>(cache), layer, object<Buffer>(choice));
+  });
+}
 int32_t qw_attention(int64_t backend, int64_t qkv, int64_t rotations, int64_t batch, int64_t heads, int64_t kv_heads, int64_t head_size,
-                     float scale, int64_t chunk_length, int64_t cache, int64_t layer, int64_t out) {
+                     float scale, int64_t chunk_length, int64_t cache, int64_t layer, int64_t choice, int64_t out, int64_t log_sum_exp) {
   return guarded([&] {
     attention(object<Backend>(backend), object<Buffer>(qkv), object<Buffer>(rotations), BatchView(object<Buffer>(batch)),
-              {heads, kv_heads, head_size, scale, chunk_length}, object<KvCache>(cache), layer, object<Buffer>(out));
+              {heads, kv_heads, head_size, scale, chunk_length}, object<KvCache>(cache), layer, object_or_null<Buffer>(choice),
+              object<Buffer>(out), object_or_null<Buffer>(log_sum_exp));
   });
 }
 int32_t qw_swiglu(int64_t backend, int64_t x, int64_t rows, int64_t out) {

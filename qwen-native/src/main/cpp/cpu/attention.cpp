@@ -1,6 +1,6 @@
-#include <algorithm>
+#include "cpu/attention.h"
 
-#include "cpu/ops.h"
+#include <cmath>
 
 namespace qw {
 namespace {
@@ -23,28 +23,21 @@ int64_t splits_for(int64_t length, const KvPages& kv) {
   return (panels + kSplitPanels - 1) / kSplitPanels;
 }
 
-// Floats of a part: sums, maximum and weight of kAttendRows rows.
-int64_t part_floats(int64_t head_size) { return kAttendRows * (head_size + 2); }
-
-AttendPart part_at(float* at, int64_t head_size) {
-  return {at, at + kAttendRows * head_size, at + kAttendRows * (head_size + 1)};
-}
-
-struct Attention {
-  Backend& backend;
-  const Buffer& qkv;
-  const Buffer& rotations;
-  const BatchView& batch;
-  const AttentionShape& shape;
-  const KvPages& kv;
-  int64_t layer;
-  const Buffer& out;
+struct DenseAttention {
+  const AttentionCall& call;
+  const ChoiceView* choice;
+  Backend& backend = call.backend;
+  const BatchView& batch = call.batch;
+  const AttentionShape& shape = call.shape;
+  const KvPages& kv = call.kv;
   int64_t parts = 0;
 
   int64_t group() const { return shape.heads / shape.kv_heads; }
 
-  // First position of the chunk of a position. The tokens of a piece are of one chunk.
-  int64_t chunk_of(int64_t position) const { return shape.chunk_length == 0 ? 0 : position - position % shape.chunk_length; }
+  // Tokens of a slice that attend to all keys.
+  int64_t tokens_of(int64_t b) const {
+    return choice != nullptr && choice->has_sequence(b) ? 0 : batch.starts[b + 1] - batch.starts[b];
+  }
 
   // Pieces of all slices. A slice of few tokens over a long cache is cut along the cache if there are too few pieces for the threads.
   void plan() {
@@ -53,14 +46,14 @@ struct Attention {
     const int64_t tokens_each = std::max<int64_t>(1, kAttendRows / heads_each);
     int64_t whole = 0;
     for (int64_t b = 0; b < batch.sequences; b++) {
-      whole += (batch.starts[b + 1] - batch.starts[b] + tokens_each - 1) / tokens_each * shape.kv_heads;
+      whole += (tokens_of(b) + tokens_each - 1) / tokens_each * shape.kv_heads;
     }
     const bool cut = backend.pool.threads() > 1 && whole < 4 * backend.pool.threads();
     for (int64_t b = 0; b < batch.sequences; b++) {
-      const int64_t count = batch.starts[b + 1] - batch.starts[b];
+      const int64_t count = tokens_of(b);
       // Last tokens first: they see most and take longest.
       for (int64_t end = count, begin = 0; end > 0; end = begin) {
-        begin = std::max((end - 1) / tokens_each * tokens_each, chunk_of(batch.cached[b] + end - 1) - batch.cached[b]);
+        begin = std::max((end - 1) / tokens_each * tokens_each, call.chunk_of(batch.cached[b] + end - 1) - batch.cached[b]);
         const int64_t splits = splits_for(batch.cached[b] + end, kv);
         for (int64_t k = 0; k < shape.kv_heads; k++) {
           for (int64_t h = 0; h < group(); h += heads_each) add_pieces(b, k, h, std::min(group(), h + heads_each), begin, end, splits, cut);
@@ -91,42 +84,20 @@ struct Attention {
     }
   }
 
-  AttendArgs args_of(const AttendPiece& piece, float* scores) const {
-    const int64_t b = piece.sequence;
-    const int64_t head = piece.kv_head * group() + piece.head_begin;
-    AttendArgs args{};
-    args.kv = &kv;
-    args.layer = layer;
-    args.kv_head = piece.kv_head;
-    args.page_table = batch.page_tables + b * batch.page_stride;
-    args.q = qkv.floats() + (batch.starts[b] + piece.token_begin) * qkv.columns + head * shape.head_size;
-    args.q_stride = qkv.columns;
-    args.tokens = piece.token_end - piece.token_begin;
-    args.heads = piece.head_end - piece.head_begin;
-    args.first_limit = int64_t{batch.cached[b]} + piece.token_begin + 1;
-    args.scale = shape.scale;
-    args.scores = scores;
-    if (shape.chunk_length > 0) {
-      args.chunk_length = shape.chunk_length;
-      args.chunk_begin = chunk_of(args.first_limit - 1);
-      args.rotations = rotations.floats() + (batch.starts[b] + piece.token_begin) * rotations.columns;
-      args.rotation_stride = rotations.columns;
-      args.rotated = scores + kAttendRows * kBlockPanels * kKeysPerPanel;
-    }
-    return args;
+  int64_t first_head(const AttendPiece& piece) const { return piece.kv_head * group() + piece.head_begin; }
+
+  AttendArgs args_of(const AttendPiece& piece, float* scratch) const {
+    return call.args(piece.sequence, piece.token_begin, piece.token_end, first_head(piece), piece.kv_head * group() + piece.head_end, scratch);
   }
 
   void finish(const AttendPiece& piece, const AttendArgs& args, const AttendPart& total) const {
-    const int64_t head = piece.kv_head * group() + piece.head_begin;
-    float* to = out.floats() + (batch.starts[piece.sequence] + piece.token_begin) * out.columns + head * shape.head_size;
-    backend.table.attend_finish(args.tokens, args.heads, shape.head_size, total, to, out.columns);
+    call.finish(piece.sequence, piece.token_begin, first_head(piece), args, total);
   }
 
   void compute() {
     plan();
     const int64_t size = shape.head_size;
-    const int64_t rotated_floats = shape.chunk_length == 0 ? 0 : kQueryRanges * kAttendRows * size;
-    const int64_t query_floats = kAttendRows * kBlockPanels * kKeysPerPanel + rotated_floats;
+    const int64_t query_floats = call.query_floats();
     const int64_t scratch_floats = query_floats + 2 * part_floats(size);
     backend.attend_scratch.grow(backend.pool.threads() * scratch_floats * 4);
     if (parts > 0) backend.attend_parts.grow(times(parts, part_floats(size) * 4));
@@ -162,7 +133,52 @@ struct Attention {
   }
 };
 
+AttentionCall checked_call(Backend& backend, const Buffer& qkv, const Buffer& rotations, const BatchView& batch, const AttentionShape& shape,
+                           const KvCache& cache, int64_t layer) {
+  check_shape(shape, cache.pages, layer);
+  check_rows(qkv, batch.tokens, qkv_width(shape), "qkv does not fit the attention layer");
+  check_rows(rotations, batch.tokens, rotation_width(shape), "the rotations do not fit the attention layer");
+  batch.check_pages(cache.pages);
+  return {backend, qkv, rotations, batch, shape, cache.pages, layer, nullptr, nullptr};
+}
+
 }  // namespace
+
+AttendArgs AttentionCall::args(int64_t b, int64_t token_begin, int64_t token_end, int64_t head_begin, int64_t head_end,
+                               float* scratch) const {
+  const int64_t row = batch.starts[b] + token_begin;
+  AttendArgs args{};
+  args.kv = &kv;
+  args.layer = layer;
+  args.kv_head = head_begin / (shape.heads / shape.kv_heads);
+  args.page_table = batch.page_tables + b * batch.page_stride;
+  args.q = qkv.floats() + row * qkv.columns + head_begin * shape.head_size;
+  args.q_stride = qkv.columns;
+  args.tokens = token_end - token_begin;
+  args.heads = head_end - head_begin;
+  args.first_limit = int64_t{batch.cached[b]} + token_begin + 1;
+  args.scale = shape.scale;
+  args.scores = scratch;
+  if (shape.chunk_length > 0) {
+    args.chunk_length = shape.chunk_length;
+    args.chunk_begin = chunk_of(args.first_limit - 1);
+    args.rotations = rotations.floats() + row * rotations.columns;
+    args.rotation_stride = rotations.columns;
+    args.rotated = scratch + kAttendRows * kBlockPanels * kKeysPerPanel;
+  }
+  return args;
+}
+
+void AttentionCall::finish(int64_t b, int64_t token_begin, int64_t head_begin, const AttendArgs& args, const AttendPart& total) const {
+  const int64_t row = batch.starts[b] + token_begin;
+  float* to = out->floats() + row * out->columns + head_begin * shape.head_size;
+  backend.table.attend_finish(args.tokens, args.heads, shape.head_size, total, to, out->columns);
+  if (log_sum_exp == nullptr) return;
+  for (int64_t r = 0; r < args.tokens * args.heads; r++) {
+    float* sums = log_sum_exp->floats() + (row + r / args.heads) * log_sum_exp->columns;
+    sums[head_begin + r % args.heads] = total.maximum[r] + std::log(total.weight[r]);
+  }
+}
 
 void rotate_and_store(Backend& backend, const Buffer& qkv, const Buffer& rotations, const BatchView& batch, const AttentionShape& shape,
                       const KvCache& cache, int64_t layer) {
@@ -187,14 +203,26 @@ void rotate_and_store(Backend& backend, const Buffer& qkv, const Buffer& rotatio
   });
 }
 
+void choose_keys(Backend& backend, const Buffer& qkv, const Buffer& rotations, const BatchView& batch, const AttentionShape& shape,
+                 const KvCache& cache, int64_t layer, const Buffer& choice) {
+  const AttentionCall call = checked_call(backend, qkv, rotations, batch, shape, cache, layer);
+  choose_keys(call, ChoiceView(choice, batch, shape.heads, shape.chunk_length));
+}
+
 void attention(Backend& backend, const Buffer& qkv, const Buffer& rotations, const BatchView& batch, const AttentionShape& shape,
-               const KvCache& cache, int64_t layer, const Buffer& out) {
-  check_shape(shape, cache.pages, layer);
-  check_rows(qkv, batch.tokens, qkv_width(shape), "qkv does not fit the attention layer");
-  check_rows(rotations, batch.tokens, rotation_width(shape), "the rotations do not fit the attention layer");
+               const KvCache& cache, int64_t layer, const Buffer* choice, const Buffer& out, const Buffer* log_sum_exp) {
+  AttentionCall call = checked_call(backend, qkv, rotations, batch, shape, cache, layer);
   check_rows(out, batch.tokens, times(shape.heads, shape.head_size), "out does not fit the attention layer");
-  batch.check_pages(cache.pages);
-  Attention{backend, qkv, rotations, batch, shape, cache.pages, layer, out}.compute();
+  if (log_sum_exp != nullptr) check_rows(*log_sum_exp, batch.tokens, shape.heads, "log_sum_exp does not fit the attention layer");
+  call.out = &out;
+  call.log_sum_exp = log_sum_exp;
+  if (choice == nullptr) {
+    DenseAttention{call, nullptr}.compute();
+    return;
+  }
+  const ChoiceView keys(*choice, batch, shape.heads, shape.chunk_length);
+  attend_sparse(call, keys);
+  DenseAttention{call, &keys}.compute();
 }
 
 }  // namespace qw

@@ -121,4 +121,9 @@ T& object(int64_t handle) {
   return *static_cast<T*>(found);
 }
 
+template <class T>
+T* object_or_null(int64_t handle) {
+  return handle == 0 ? nullptr : &object<T>(handle);
+}
+
 }  // namespace qw

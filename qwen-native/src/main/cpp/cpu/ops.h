@@ -28,8 +28,11 @@ struct AttentionShape {
 };
 void rotate_and_store(Backend& backend, const Buffer& qkv, const Buffer& rotations, const BatchView& batch, const AttentionShape& shape,
                       const KvCache& cache, int64_t layer);
+void choose_keys(Backend& backend, const Buffer& qkv, const Buffer& rotations, const BatchView& batch, const AttentionShape& shape,
+                 const KvCache& cache, int64_t layer, const Buffer& choice);
+// choice and log_sum_exp may be null.
 void attention(Backend& backend, const Buffer& qkv, const Buffer& rotations, const BatchView& batch, const AttentionShape& shape,
-               const KvCache& cache, int64_t layer, const Buffer& out);
+               const KvCache& cache, int64_t layer, const Buffer* choice, const Buffer& out, const Buffer* log_sum_exp);
 
 inline void check_rows(const Buffer& buffer, int64_t rows, int64_t columns, const char* message) {
   require(!buffer.discarded && rows >= 0 && rows <= buffer.rows && columns == buffer.columns, message);

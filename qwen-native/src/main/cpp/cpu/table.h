@@ -78,6 +78,26 @@ struct AttendPart {
   float* weight;   // [rows]; 0 where the row sees no key of this split
 };
 
+// The keys of a block of a sparse run, of one head: whole panels of the cache, then single keys gathered into panels of f32.
+struct ChosenKeys {
+  const int32_t* panels;     // indices, ascending
+  int64_t panel_count;
+  const int32_t* gathered;   // indices of gathered panels
+  int64_t gathered_count;
+  const float* keys;         // [panels][E][16]
+  const float* values;       // [panels][16][E]
+  const float* hidden;       // [panels][16]: 0, or -infinity for a key that is in one of the whole panels or behind the block's first token
+  const int32_t* positions;  // [panels][16]
+  const int32_t* counts;     // [panels]
+};
+
+// Weights that the last queries of a run give to keys.
+struct KeyWeights {
+  float* columns;    // [keys + 16]: of each key
+  float* diagonals;  // [keys + kAttendRows + 16]: of distance d at keys - 1 - d
+  float* skewed;     // scratch [kAttendRows][kAttendRows + 16]
+};
+
 struct KernelTable {
   const char* name;
   const WeightFormat* formats[kWeightTypes];
@@ -90,6 +110,11 @@ struct KernelTable {
   void (*attend_merge)(int64_t rows, int64_t head_size, const AttendPart& part, const AttendPart& total);
   // sums / weight -> out; row (i, j) at out + i * out_stride + j * E
   void (*attend_finish)(int64_t tokens, int64_t heads, int64_t head_size, const AttendPart& total, float* out, int64_t out_stride);
+  // Sums over all rows of one head; part is scratch.
+  void (*weigh_keys)(const AttendArgs& args, const KeyWeights& weights, const AttendPart& part);
+  // Up to 16 keys and values of args' head as f32: keys [E][16], values [16][E].
+  void (*gather_keys)(const AttendArgs& args, const int32_t* positions, int64_t count, float* keys, float* values);
+  void (*attend_chosen)(const AttendArgs& args, const ChosenKeys& keys, const AttendPart& part);
 };
 
 namespace baseline { const KernelTable& kernel_table(); }

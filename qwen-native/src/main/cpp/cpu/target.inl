@@ -21,7 +21,10 @@
 #include "cpu/norm.inl"
 #include "cpu/swiglu.inl"
 #include "cpu/rotate.inl"
+#include "cpu/attend_panel.inl"
+#include "cpu/attend_queries.inl"
 #include "cpu/attend.inl"
+#include "cpu/attend_chosen.inl"
 #include "cpu/quantize_rows.inl"
 #include "cpu/quant_formats.inl"
 
@@ -45,6 +48,9 @@ static KernelTable make_table() {
   table.attend = fp::attend;
   table.attend_merge = fp::attend_merge;
   table.attend_finish = fp::attend_finish;
+  table.weigh_keys = fp::weigh_keys;
+  table.gather_keys = fp::gather_keys;
+  table.attend_chosen = fp::attend_chosen;
   return table;
 }
 

@@ -23,8 +23,8 @@ import org.jspecify.annotations.Nullable;
  * <p>An operation holds what it uses until it returns, so that closing any of it on another thread waits for nobody and breaks nothing.
  */
 final class CpuOps implements Ops {
-    // Most objects of one operation: the backend, four operands and the batch.
-    private static final int MOST_HELD = 6;
+    // Most objects of one operation, of attention: the backend, six operands and the batch.
+    private static final int MOST_HELD = 8;
 
     private final InstructionSet instructionSet;
     private final int threads;
@@ -155,7 +155,16 @@ final class CpuOps implements Ops {
     @Override
     public void chooseKeys(
             Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer, KeyChoice choice) {
-        throw new UnsupportedOperationException("sparse attention");
+        begin();
+        try {
+            NativeException.check(
+                    NativeLibrary.chooseKeys(
+                            hold(backend), hold(qkv), hold(rotations), hold(batch), shape.heads(), shape.kvHeads(), shape.headSize(),
+                            shape.scale(), shape.chunkLength(), hold(cache), layer, hold(choice)),
+                    "chooseKeys");
+        } finally {
+            end();
+        }
     }
 
     @Override
@@ -174,7 +183,8 @@ final class CpuOps implements Ops {
             NativeException.check(
                     NativeLibrary.attention(
                             hold(backend), hold(qkv), hold(rotations), hold(batch), shape.heads(), shape.kvHeads(), shape.headSize(),
-                            shape.scale(), shape.chunkLength(), hold(cache), layer, hold(out)),
+                            shape.scale(), shape.chunkLength(), hold(cache), layer, choice == null ? 0 : hold(choice), hold(out),
+                            logSumExp == null ? 0 : hold(logSumExp)),
                     "attention");
         } finally {
             end();
@@ -237,8 +247,16 @@ final class CpuOps implements Ops {
     }
 
     private long hold(Batch batch) {
-        if (!(batch.memory() instanceof NativeBuffer.Integers integers)) {
-            throw new IllegalArgumentException("the batch belongs to another backend");
+        return hold("batch", batch.memory());
+    }
+
+    private long hold(KeyChoice choice) {
+        return hold("choice", choice.memory());
+    }
+
+    private long hold(String name, Ints ints) {
+        if (!(ints instanceof NativeBuffer.Integers integers)) {
+            throw new IllegalArgumentException("the " + name + " belongs to another backend");
         }
         return hold((NativeResource) integers);
     }

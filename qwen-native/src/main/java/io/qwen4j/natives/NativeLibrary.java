@@ -97,10 +97,15 @@ final class NativeLibrary {
             long backend, long qkv, long rotations, long batch, long heads, long kvHeads, long headSize, long chunkLength,
             long cache, long layer);
 
+    @Name("qw_choose_keys")
+    static native int chooseKeys(
+            long backend, long qkv, long rotations, long batch, long heads, long kvHeads, long headSize, float scale, long chunkLength,
+            long cache, long layer, long choice);
+
     @Name("qw_attention")
     static native int attention(
             long backend, long qkv, long rotations, long batch, long heads, long kvHeads, long headSize, float scale, long chunkLength,
-            long cache, long layer, long out);
+            long cache, long layer, long choice, long out, long logSumExp);
 
     @Name("qw_swiglu")
     static native int swiGlu(long backend, long x, long rows, long out);

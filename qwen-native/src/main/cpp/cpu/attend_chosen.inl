@@ -1,0 +1,133 @@
+// Sparse attention: which keys the last queries of a run find heavy, and attention over chosen keys.
+
+namespace qw::QW_TARGET::fp {
+
+// diagonals[c] += sum over r of skewed[r][c]: the weights of a row stand one place further left than those of the row before it, so that
+// weights of one distance stand in one column. Only the places that every panel writes are ever other than 0.
+QW_LANES void add_skewed(const float* skewed, int64_t rows, float* diagonals) {
+  constexpr int64_t stride = kAttendRows + kKeysPerPanel;
+  for (int64_t c = 0; c < stride; c += 16) {
+    Lanes total = load(diagonals + c);
+    for (int64_t r = 0; r < rows; r++) total = add(total, load(skewed + r * stride + c));
+    store(diagonals + c, total);
+  }
+}
+
+template <class Type>
+static void weigh_keys_type(const AttendArgs& args, const KeyWeights& weights, const AttendPart& part) {
+  const int64_t size = args.kv->head_size;
+  const int64_t rows = args.tokens;
+  const int64_t limit = args.first_limit + rows - 1;
+  const int64_t panels = panels_of(*args.kv, limit);
+  constexpr int64_t stride = kBlockPanels * kKeysPerPanel;
+  constexpr int64_t skew = kAttendRows + kKeysPerPanel;
+  QueryRanges ranges;
+  rotate_queries(args, 0, limit, ranges, kUncappedChunkBefore - kChunkBefore);
+  begin_part(rows, size, part);
+  for (int64_t i = 0; i < panels; i++) {
+    const Panel panel = panel_at(args, i, limit);
+    score_ranges<Type>(ranges, rows, panel, size, args.scores, stride);
+    for (int64_t r = 0; r < rows; r++) {
+      soften<false>(args.scores + r * stride, &panel, 1, args.first_limit + r, args.scale, part.maximum[r], part.weight[r]);
+    }
+  }
+  for (int64_t i = 0; i < rows * skew; i += 16) store(weights.skewed + i, zero());
+  for (int64_t i = 0; i < limit + kKeysPerPanel; i++) weights.columns[i] = 0;
+  for (int64_t i = 0; i < limit + skew; i++) weights.diagonals[i] = 0;
+  for (int64_t i = 0; i < panels; i++) {
+    const Panel panel = panel_at(args, i, limit);
+    score_ranges<Type>(ranges, rows, panel, size, args.scores, stride);
+    Lanes column = load(weights.columns + panel.position);
+    for (int64_t r = 0; r < rows; r++) {
+      const int64_t seen = least(panel.count, args.first_limit + r - panel.position);
+      const Lanes score = sub(mul(load(args.scores + r * stride), all(args.scale)), all(part.maximum[r]));
+      const Lanes weight = first(mul(exp(score), all(1.f / part.weight[r])), static_cast<int>(seen > 0 ? seen : 0), zero());
+      column = add(column, weight);
+      store(weights.skewed + r * skew + rows - 1 - r, weight);
+    }
+    store(weights.columns + panel.position, column);
+    add_skewed(weights.skewed, rows, weights.diagonals + panel.position);
+  }
+}
+
+static void weigh_keys(const AttendArgs& args, const KeyWeights& weights, const AttendPart& part) {
+  switch (args.kv->type) {
+    case kKvF32: weigh_keys_type<F32>(args, weights, part); break;
+    case kKvF16: weigh_keys_type<F16>(args, weights, part); break;
+    default: weigh_keys_type<BF16>(args, weights, part);
+  }
+}
+
+template <class Type>
+static void gather_type(const AttendArgs& args, const int32_t* positions, int64_t count, float* keys, float* values) {
+  const int64_t size = args.kv->head_size;
+  for (int64_t i = 0; i < count; i++) {
+    const int64_t within = positions[i] % kKeysPerPanel;
+    const Panel panel = panel_at(args, positions[i] / kKeysPerPanel, positions[i] + 1);
+    const auto* from = reinterpret_cast<const typename Type::Element*>(panel.keys);
+    for (int64_t e = 0; e < size; e++) {
+      float lanes[kKeysPerPanel];
+      store(lanes, Type::read(from + e * kKeysPerPanel));
+      keys[e * kKeysPerPanel + i] = lanes[within];
+    }
+    const auto* value = reinterpret_cast<const typename Type::Element*>(panel.values) + within * size;
+    for (int64_t e = 0; e < size; e += 16) store(values + i * size + e, Type::read(value + e));
+  }
+  for (int64_t i = count; i < kKeysPerPanel; i++) {
+    for (int64_t e = 0; e < size; e++) keys[e * kKeysPerPanel + i] = 0;
+    for (int64_t e = 0; e < size; e += 16) store(values + i * size + e, zero());
+  }
+}
+
+static void gather_keys(const AttendArgs& args, const int32_t* positions, int64_t count, float* keys, float* values) {
+  switch (args.kv->type) {
+    case kKvF32: gather_type<F32>(args, positions, count, keys, values); break;
+    case kKvF16: gather_type<F16>(args, positions, count, keys, values); break;
+    default: gather_type<BF16>(args, positions, count, keys, values);
+  }
+}
+
+static Panel gathered_panel(const AttendArgs& args, const ChosenKeys& keys, int64_t index) {
+  const int64_t size = args.kv->head_size;
+  Panel panel;
+  panel.keys = reinterpret_cast<const uint8_t*>(keys.keys + index * kKeysPerPanel * size);
+  panel.values = reinterpret_cast<const uint8_t*>(keys.values + index * kKeysPerPanel * size);
+  panel.position = keys.positions[index * kKeysPerPanel];
+  panel.count = keys.counts[index];
+  panel.hidden = keys.hidden + index * kKeysPerPanel;
+  panel.next_keys = panel.keys;
+  panel.next_values = panel.values;
+  return panel;
+}
+
+template <class Type>
+static void attend_chosen_type(const AttendArgs& args, const ChosenKeys& keys, const AttendPart& part) {
+  const int64_t limit = args.first_limit + args.tokens - 1;
+  QueryRanges ranges;
+  rotate_queries(args, 0, limit, ranges);
+  begin_part(args.tokens * args.heads, args.kv->head_size, part);
+  Panel panels[kBlockPanels];
+  for (int64_t at = 0; at < keys.panel_count; at += kBlockPanels) {
+    const int64_t count = least(kBlockPanels, keys.panel_count - at);
+    for (int64_t p = 0; p < count; p++) {
+      panels[p] = panel_at(args, keys.panels[at + p], limit);
+      if (at + kBlockPanels + p < keys.panel_count) fetch_ahead(panels[p], panel_at(args, keys.panels[at + kBlockPanels + p], limit));
+    }
+    attend_block<Type, false>(args, ranges, panels, count, part);
+  }
+  for (int64_t at = 0; at < keys.gathered_count; at += kBlockPanels) {
+    const int64_t count = least(kBlockPanels, keys.gathered_count - at);
+    for (int64_t p = 0; p < count; p++) panels[p] = gathered_panel(args, keys, keys.gathered[at + p]);
+    attend_block<F32, true>(args, ranges, panels, count, part);
+  }
+}
+
+static void attend_chosen(const AttendArgs& args, const ChosenKeys& keys, const AttendPart& part) {
+  switch (args.kv->type) {
+    case kKvF32: attend_chosen_type<F32>(args, keys, part); break;
+    case kKvF16: attend_chosen_type<F16>(args, keys, part); break;
+    default: attend_chosen_type<BF16>(args, keys, part);
+  }
+}
+
+}  // namespace qw::QW_TARGET::fp
