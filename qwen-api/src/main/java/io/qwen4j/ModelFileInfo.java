@@ -7,10 +7,11 @@ import java.util.Map;
  * What a model's files hold, read without loading weights.
  *
  * @param format {@code safetensors} or {@code gguf}
+ * @param positions in words, how the files extend positions beyond the training length; {@code plain} if they do not
  * @param metadata configuration or GGUF metadata in the files' order, values as text; long arrays are shortened
  * @param tensors the tensors
  */
-public record ModelFileInfo(String format, Map<String, String> metadata, List<Tensor> tensors) {
+public record ModelFileInfo(String format, String positions, Map<String, String> metadata, List<Tensor> tensors) {
     /** Copies the list. */
     public ModelFileInfo {
         tensors = List.copyOf(tensors);

@@ -4,6 +4,7 @@ import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.core.model.QwenConfig;
 import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
 
 /** Ranges of hyper-parameters, whatever file they are from. */
 public final class ConfigChecks {
@@ -11,6 +12,11 @@ public final class ConfigChecks {
     public static final int MAX_WIDTH = 1 << 20;
     /** Bound on head counts; the 72B model has 64. */
     public static final int MAX_HEADS = 4096;
+
+    /** Bound on factors of YaRN; published ones are 2 to 8. */
+    private static final double MAX_FACTOR = 1_000_000;
+    /** Bound on chunks of dual chunk attention, so that twice a chunk is an int; published ones have 262,144. */
+    public static final int MAX_CHUNK = 1 << 30;
 
     private ConfigChecks() {}
 
@@ -33,23 +39,37 @@ public final class ConfigChecks {
         if (!(c.rope().theta() > 1 && c.rope().theta() < 1e30)) {
             throw config(file, "the base of RoPE (rope_theta) is " + c.rope().theta() + ", expected a number above 1");
         }
-        if (c.rope().yarn() != null) {
-            check(c.rope().yarn(), file);
+        String fault = fault(c.rope(), c.headSize());
+        if (fault != null) {
+            throw config(file, fault);
         }
     }
 
-    private static void check(QwenConfig.Yarn yarn, Path file) {
-        if (!(yarn.factor() > 0 && yarn.factor() < 1e6)) {
-            throw config(file, "the factor of YaRN is " + yarn.factor() + ", expected a number above 0");
+    /** What is wrong with the numbers of YaRN, in words, or null. The comparisons are written so that NaN fails. */
+    public static @Nullable String fault(QwenConfig.Rope rope, int headSize) {
+        QwenConfig.Yarn yarn = rope.yarn();
+        if (yarn == null) {
+            return null;
         }
-        if (!(yarn.attentionFactor() > 0 && yarn.attentionFactor() < 1e6)) {
-            throw config(file, "the attention factor of YaRN is " + yarn.attentionFactor() + ", expected a number above 0");
+        if (!(yarn.factor() > 0 && yarn.factor() < MAX_FACTOR)) {
+            return "the factor of YaRN is " + yarn.factor() + ", expected a number above 0 and below " + MAX_FACTOR;
         }
-        if (!(yarn.betaSlow() > 0 && yarn.betaFast() > 0 && yarn.betaFast() < 1e6 && yarn.betaSlow() < 1e6)) {
-            throw config(
-                    file,
-                    "beta_fast and beta_slow of YaRN are " + yarn.betaFast() + " and " + yarn.betaSlow() + ", expected numbers above 0");
+        if (!(yarn.attentionFactor() > 0 && yarn.attentionFactor() < MAX_FACTOR)) {
+            return "the attention factor of YaRN is " + yarn.attentionFactor() + ", expected a number above 0 and below " + MAX_FACTOR;
         }
+        if (!(yarn.betaSlow() > 0 && yarn.betaFast() >= yarn.betaSlow() && yarn.betaFast() < MAX_FACTOR)) {
+            return "beta_fast and beta_slow of YaRN are " + yarn.betaFast() + " and " + yarn.betaSlow()
+                    + ", expected numbers above 0 and below " + MAX_FACTOR + ", beta_fast not below beta_slow";
+        }
+        double low = yarn.low(rope.theta(), headSize);
+        double high = yarn.high(rope.theta(), headSize);
+        if (!(low <= high)) {
+            // Then nothing, or everything, would be interpolated: the formula would hold, the model would not.
+            return "YaRN from an original length of " + yarn.originalContextLength() + " tokens with beta_fast " + yarn.betaFast()
+                    + " and beta_slow " + yarn.betaSlow() + " keeps dimensions up to " + low + " and interpolates those from " + high
+                    + "; the second must not be below the first";
+        }
+        return null;
     }
 
     /** The longest sequence: what the files state, or what YaRN extends the original length to. */

@@ -1,5 +1,6 @@
 package io.qwen4j.core.model;
 
+import java.util.StringJoiner;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -31,6 +32,12 @@ public record QwenConfig(
         float normEpsilon,
         int contextLength,
         Rope rope) {
+    /** The same with other positions. */
+    public QwenConfig with(Rope rope, int contextLength) {
+        return new QwenConfig(architecture, layers, hiddenSize, heads, kvHeads, headSize, ffnSize, vocabularyRows, tiedHead, normEpsilon,
+                contextLength, rope);
+    }
+
     /**
      * Rotary position embedding.
      *
@@ -42,6 +49,25 @@ public record QwenConfig(
         /** Rotary position embedding without dual chunk attention. */
         public Rope(double theta, @Nullable Yarn yarn) {
             this(theta, yarn, null);
+        }
+
+        /** How positions are extended, for people. */
+        public String description() {
+            StringJoiner parts = new StringJoiner(", ");
+            parts.setEmptyValue("plain");
+            if (yarn != null) {
+                parts.add("YaRN with factor " + number(yarn.factor()) + " from " + yarn.originalContextLength() + " tokens");
+            }
+            if (dualChunk != null) {
+                parts.add("dual chunks with distances up to " + dualChunk.chunkSize() + " tokens, " + dualChunk.localSize() + " local"
+                        + (dualChunk.originalContextLength() == 0
+                                ? "" : ", scaled from " + dualChunk.originalContextLength() + " tokens"));
+            }
+            return parts.toString();
+        }
+
+        private static String number(double value) {
+            return value == Math.rint(value) ? Long.toString((long) value) : Double.toString(value);
         }
     }
 
@@ -73,5 +99,22 @@ public record QwenConfig(
      * @param truncate whether the borders are rounded to whole dimensions
      */
     public record Yarn(
-            double factor, int originalContextLength, double attentionFactor, double betaFast, double betaSlow, boolean truncate) {}
+            double factor, int originalContextLength, double attentionFactor, double betaFast, double betaSlow, boolean truncate) {
+        /** Pair of dimensions, of those of a head, up to which frequencies stay. */
+        public double low(double theta, int headSize) {
+            double low = dimension(betaFast, theta, headSize);
+            return Math.max(truncate ? Math.floor(low) : low, 0);
+        }
+
+        /** Pair of dimensions from which frequencies are interpolated fully; above {@link #low}, or equal, unless the values are absurd. */
+        public double high(double theta, int headSize) {
+            double high = dimension(betaSlow, theta, headSize);
+            return Math.min(truncate ? Math.ceil(high) : high, headSize - 1);
+        }
+
+        /** The pair (as a real number) whose wave makes {@code turns} turns within the training length. */
+        private double dimension(double turns, double theta, int headSize) {
+            return headSize * Math.log(originalContextLength / (turns * 2 * Math.PI)) / (2 * Math.log(theta));
+        }
+    }
 }

@@ -25,10 +25,8 @@ final class RotaryFrequencies {
     /** YaRN: fast dimensions stay, slow ones are interpolated, with a ramp in between. */
     RotaryFrequencies stretch(Yarn yarn, double theta) {
         int headSize = 2 * frequencies.length;
-        double low = dimension(yarn.betaFast(), yarn, theta, headSize);
-        double high = dimension(yarn.betaSlow(), yarn, theta, headSize);
-        low = Math.max(yarn.truncate() ? Math.floor(low) : low, 0);
-        high = Math.min(yarn.truncate() ? Math.ceil(high) : high, headSize - 1);
+        double low = yarn.low(theta, headSize);
+        double high = yarn.high(theta, headSize);
         double width = low == high ? 0.001 : high - low;
         double[] stretched = new double[frequencies.length];
         for (int i = 0; i < frequencies.length; i++) {
@@ -36,11 +34,6 @@ final class RotaryFrequencies {
             stretched[i] = (1 - ramp) * frequencies[i] + ramp * frequencies[i] / yarn.factor();
         }
         return new RotaryFrequencies(stretched, yarn.attentionFactor());
-    }
-
-    /** The dimension (as a real number) whose wave makes {@code turns} turns within the training length. */
-    private static double dimension(double turns, Yarn yarn, double theta, int headSize) {
-        return headSize * Math.log(yarn.originalContextLength() / (turns * 2 * Math.PI)) / (2 * Math.log(theta));
     }
 
     /** Angle per position of pair i. */

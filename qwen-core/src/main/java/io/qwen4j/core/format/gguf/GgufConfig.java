@@ -14,6 +14,12 @@ final class GgufConfig {
     private static final String SUPPORTED = "qwen2";
     private static final double DEFAULT_THETA = 10000;
 
+    // GGUF has no keys for these, so they are our own; other readers do not see them.
+    static final String CHUNK_SIZE = "qwen4j.dual_chunk.chunk_size";
+    static final String LOCAL_SIZE = "qwen4j.dual_chunk.local_size";
+    static final String CHUNK_ORIGINAL = "qwen4j.dual_chunk.original_context_length";
+    static final String YARN_TRUNCATE = "qwen4j.yarn.truncate";
+
     private final GgufMetadata metadata;
 
     private GgufConfig(GgufMetadata metadata) {
@@ -43,7 +49,7 @@ final class GgufConfig {
                             + " rows");
         }
         int context = integer("context_length", Integer.MAX_VALUE);
-        var rope = new QwenConfig.Rope(metadata.number(key("rope.freq_base"), DEFAULT_THETA), yarn(context));
+        var rope = new QwenConfig.Rope(metadata.number(key("rope.freq_base"), DEFAULT_THETA), yarn(context), dualChunk());
         var config = new QwenConfig(
                 SUPPORTED,
                 layers,
@@ -118,7 +124,18 @@ final class GgufConfig {
                 scale * metadata.number(key("rope.scaling.attn_factor"), 1),
                 metadata.number(key("rope.scaling.yarn_beta_fast"), 32),
                 metadata.number(key("rope.scaling.yarn_beta_slow"), 1),
-                true);
+                !metadata.has(YARN_TRUNCATE) || metadata.bool(YARN_TRUNCATE));
+    }
+
+    private QwenConfig.@Nullable DualChunk dualChunk() {
+        if (!metadata.has(CHUNK_SIZE)) {
+            return null;
+        }
+        int size = metadata.integer(CHUNK_SIZE, 2, ConfigChecks.MAX_CHUNK);
+        return new QwenConfig.DualChunk(
+                size,
+                metadata.integer(LOCAL_SIZE, 0, size - 1),
+                metadata.has(CHUNK_ORIGINAL) ? metadata.integer(CHUNK_ORIGINAL, 0, Integer.MAX_VALUE) : 0);
     }
 
     private boolean has(String part) {

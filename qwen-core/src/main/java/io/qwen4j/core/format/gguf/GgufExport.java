@@ -101,6 +101,13 @@ public final class GgufExport {
         if (yarn != null) {
             yarn(yarn, out);
         }
+        QwenConfig.DualChunk chunks = c.rope().dualChunk();
+        if (chunks != null) {
+            out.put(GgufConfig.CHUNK_SIZE, GgufValue.of(chunks.chunkSize()));
+            out.put(GgufConfig.LOCAL_SIZE, GgufValue.of(chunks.localSize()));
+            out.put(GgufConfig.CHUNK_ORIGINAL, GgufValue.of(chunks.originalContextLength()));
+            LOG.warn("GGUF has no keys for dual chunk attention; other readers of the file will compute plain attention");
+        }
     }
 
     /** llama.cpp computes the factor on cosines and sines from the scaling and multiplies it by attn_factor. */
@@ -122,7 +129,8 @@ public final class GgufExport {
             LOG.warn("llama.cpp takes beta_fast 32 and beta_slow 1 for qwen2, whatever the file says; this model has others");
         }
         if (!yarn.truncate()) {
-            LOG.warn("GGUF has no key for truncate=false of YaRN; readers of the file will round its borders to whole dimensions");
+            out.put(GgufConfig.YARN_TRUNCATE, GgufValue.of(false));
+            LOG.warn("GGUF has no key for truncate=false of YaRN; other readers of the file will round its borders to whole dimensions");
         }
     }
 

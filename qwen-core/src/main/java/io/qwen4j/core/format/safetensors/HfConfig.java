@@ -6,8 +6,6 @@ import io.qwen4j.core.format.ConfigChecks;
 import io.qwen4j.core.format.JsonObject;
 import io.qwen4j.core.model.QwenConfig;
 import java.util.List;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /** config.json, in the keys of transformers up to 4 and from 5 on. Absent keys have the defaults of {@code Qwen2Config}. */
 final class HfConfig {
@@ -16,7 +14,6 @@ final class HfConfig {
     /** Published ones have about 700 bytes. */
     static final long MAX_BYTES = 8 << 20;
 
-    private static final Logger LOG = LoggerFactory.getLogger(HfConfig.class);
     private static final double DEFAULT_EPSILON = 1e-6;
     private static final int DEFAULT_CONTEXT = 32768;
 
@@ -40,7 +37,7 @@ final class HfConfig {
                 ? json.integer("max_position_embeddings", 1, Integer.MAX_VALUE)
                 : DEFAULT_CONTEXT;
         QwenConfig.Rope rope = HfRope.read(json, context);
-        int longest = dualChunkLength(json, ConfigChecks.contextLength(context, rope));
+        int longest = ConfigChecks.contextLength(context, rope);
         refuseWindow(json, layers, longest);
         var config = new QwenConfig(
                 "qwen2",
@@ -109,33 +106,5 @@ final class HfConfig {
                     Reason.UNSUPPORTED,
                     "use_sliding_window with a window of " + json.integer("sliding_window") + " tokens is not supported by this version");
         }
-    }
-
-    /**
-     * Dual chunk attention (An et al., 2402.17463) with chunks of S tokens, of which W are local, equals plain attention while every
-     * position is at most S and no chunk older than the previous one exists, which is up to 2 (S - W) tokens; beyond the original length
-     * logits are scaled, too. Longer contexts are cut to that.
-     */
-    private static int dualChunkLength(JsonObject json, int context) {
-        if (!json.has("dual_chunk_attention_config")) {
-            return context;
-        }
-        JsonObject chunks = json.object("dual_chunk_attention_config");
-        int size = chunks.integer("chunk_size", 1, Integer.MAX_VALUE);
-        int local = chunks.integer("local_size", 0, size - 1);
-        int original = chunks.has("original_max_position_embeddings")
-                ? chunks.integer("original_max_position_embeddings", 0, Integer.MAX_VALUE)
-                : 0;
-        long longest = Math.min(Math.min(size, 2L * (size - local)), original == 0 ? Integer.MAX_VALUE : original);
-        if (longest >= context) {
-            return context;
-        }
-        LOG.info(
-                "{}: dual chunk attention is not supported by this version; the context is {} tokens, where it equals plain attention,"
-                        + " instead of {}",
-                json.file(),
-                longest,
-                context);
-        return (int) longest;
     }
 }

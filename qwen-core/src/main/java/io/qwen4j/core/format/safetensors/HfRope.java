@@ -7,7 +7,8 @@ import io.qwen4j.core.model.QwenConfig;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Rotary position embedding in config.json: {@code rope_theta} and {@code rope_scaling}, or {@code rope_parameters} that holds both.
+ * Rotary position embedding in config.json: {@code rope_theta} and {@code rope_scaling}, or {@code rope_parameters} that holds both,
+ * and {@code dual_chunk_attention_config}, whose keys for sparse attention are not read.
  *
  * <p>Of the readings of YaRN's {@code factor} this is the one of vLLM and of transformers since its pull request 40320: the factor given
  * counts, and only where there is none does the ratio of the lengths.
@@ -29,7 +30,7 @@ final class HfRope {
         } else if (json.has("rope_scaling")) {
             scaling = json.object("rope_scaling");
         }
-        return new QwenConfig.Rope(theta, scaling == null ? null : yarn(scaling, context));
+        return new QwenConfig.Rope(theta, scaling == null ? null : yarn(scaling, context), dualChunk(json));
     }
 
     private static QwenConfig.@Nullable Yarn yarn(JsonObject scaling, int context) {
@@ -51,6 +52,20 @@ final class HfRope {
                 scaling.number("beta_fast", 32),
                 scaling.number("beta_slow", 1),
                 scaling.bool("truncate", true));
+    }
+
+    private static QwenConfig.@Nullable DualChunk dualChunk(JsonObject json) {
+        if (!json.has("dual_chunk_attention_config")) {
+            return null;
+        }
+        JsonObject chunks = json.object("dual_chunk_attention_config");
+        int size = chunks.integer("chunk_size", 2, ConfigChecks.MAX_CHUNK);
+        return new QwenConfig.DualChunk(
+                size,
+                chunks.integer("local_size", 0, size - 1),
+                chunks.has("original_max_position_embeddings")
+                        ? chunks.integer("original_max_position_embeddings", 0, Integer.MAX_VALUE)
+                        : 0);
     }
 
     /** transformers takes mscale and mscale_all_dim only where both are there and not 0. */

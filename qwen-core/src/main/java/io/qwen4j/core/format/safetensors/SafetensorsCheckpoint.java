@@ -125,7 +125,7 @@ public final class SafetensorsCheckpoint implements Checkpoint {
         List<ModelFileInfo.Tensor> tensors = new ArrayList<>();
         shards.places().forEach((name, place) -> tensors.add(
                 new ModelFileInfo.Tensor(name, place.entry().dtype(), place.entry().shape(), place.entry().bytes())));
-        return new ModelFileInfo("safetensors", Collections.unmodifiableMap(metadata), tensors);
+        return new ModelFileInfo("safetensors", config.rope().description(), Collections.unmodifiableMap(metadata), tensors);
     }
 
     @Override
