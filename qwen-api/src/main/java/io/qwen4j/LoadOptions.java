@@ -10,13 +10,17 @@ import org.jspecify.annotations.Nullable;
  * @param instructionSet the highest instruction set the CPU kernels may use; null for the best of this machine
  * @param threads compute threads, or 0 for the property {@code qwen4j.threads}, else one per available processor
  * @param contextLength longest sequence (prompt and answer) in tokens; one that does not fit in memory is refused. 0 takes the model's own, at
- *     most 32,768, shortened to no less than 2,048 where memory requires it
+ *     most 32,768 unless {@code yarn} or {@code dualChunk} extends it, shortened to no less than 2,048 where memory requires it
  * @param cacheTokens tokens that the KV cache holds for all requests together, or 0 for one full context
  * @param activations how finely activations are rounded where they meet quantized weights
  * @param kvCache storage of keys and values
  * @param quantization type to which weight matrices are converted while loading; null keeps the types of the file. Norms and biases stay F32;
  *     a row that is no whole number of blocks gets the fallback type of the GGUF convention (Q4_K becomes Q5_0, and so on), and the
  *     output layer keeps at least Q6_K; see {@link ModelFiles#quantize}
+ * @param yarn how YaRN stretches positions; null takes what the files state, in every request. With a factor the model's own length becomes
+ *     factor times original length
+ * @param dualChunk how Dual Chunk Attention extends positions; null takes what the files state. Of a model whose files state none, the own
+ *     length becomes four times the length it was trained for
  * @param prefillSlice most prompt tokens computed in one step, 1 to 4096; cancellation waits for at most one slice
  * @param maxConcurrent most requests computed at a time, 1 to 256; further ones wait in the queue
  * @param queueLimit most requests that wait; one more is refused with {@link QueueFullException}
@@ -33,6 +37,8 @@ public record LoadOptions(
         ActivationPrecision activations,
         KvCacheType kvCache,
         @Nullable WeightType quantization,
+        @Nullable Yarn yarn,
+        @Nullable DualChunk dualChunk,
         int prefillSlice,
         int maxConcurrent,
         int queueLimit,
@@ -76,6 +82,8 @@ public record LoadOptions(
         private ActivationPrecision activations = ActivationPrecision.INT8;
         private KvCacheType kvCache = KvCacheType.F16;
         private @Nullable WeightType quantization;
+        private @Nullable Yarn yarn;
+        private @Nullable DualChunk dualChunk;
         private int prefillSlice = 512;
         private int maxConcurrent = 8;
         private int queueLimit = 256;
@@ -174,6 +182,28 @@ public record LoadOptions(
         }
 
         /**
+         * Sets how YaRN stretches positions.
+         *
+         * @param yarn the setting, {@link Yarn#OFF} for none, or null for what the files state
+         * @return this builder
+         */
+        public Builder yarn(@Nullable Yarn yarn) {
+            this.yarn = yarn;
+            return this;
+        }
+
+        /**
+         * Sets how Dual Chunk Attention extends positions.
+         *
+         * @param chunks the setting, {@link DualChunk#OFF} for none, or null for what the files state
+         * @return this builder
+         */
+        public Builder dualChunk(@Nullable DualChunk chunks) {
+            this.dualChunk = chunks;
+            return this;
+        }
+
+        /**
          * Sets the size of a prefill step.
          *
          * @param tokens 1 to 4096
@@ -255,6 +285,8 @@ public record LoadOptions(
                     activations,
                     kvCache,
                     quantization,
+                    yarn,
+                    dualChunk,
                     prefillSlice,
                     maxConcurrent,
                     queueLimit,

@@ -15,7 +15,9 @@ import java.util.Set;
  * @param headSize width of a head
  * @param vocabularyRows rows of the output layer; at least the tokenizer's size
  * @param contextLength longest sequence this model was loaded for, in tokens
- * @param modelContextLength longest sequence that the model's files state, in tokens
+ * @param modelContextLength longest sequence that the model was made for, in tokens: what its files state, or what {@link LoadOptions#yarn()}
+ *     and {@link LoadOptions#dualChunk()} extend it to
+ * @param positions in words, how positions are extended beyond the training length; {@code plain} if they are not
  * @param weightBytes memory of the weights
  * @param cacheBytes memory of the KV cache when full
  * @param backend where it computes, in words
@@ -33,6 +35,7 @@ public record ModelInfo(
         int vocabularyRows,
         int contextLength,
         int modelContextLength,
+        String positions,
         long weightBytes,
         long cacheBytes,
         String backend,

@@ -32,30 +32,38 @@ record ContextPlan(int contextLength, KvLayout layout, int maxTokens, int maxLog
     /**
      * Plans.
      *
+     * @param reach what the model was made for
+     * @param availableBytes memory that is left
      * @throws InsufficientMemoryException if what was asked for does not fit, or not even a short context
      */
-    static ContextPlan of(Checkpoint checkpoint, Ops ops, LoadOptions options, long availableBytes) {
-        QwenConfig config = checkpoint.config();
+    static ContextPlan of(Checkpoint checkpoint, LongContext reach, Ops ops, LoadOptions options, long availableBytes) {
+        QwenConfig config = reach.config();
         boolean asked = options.contextLength() > 0;
-        int context = asked ? options.contextLength() : Math.min(config.contextLength(), LONGEST_UNASKED);
+        int context = asked ? options.contextLength() : unasked(reach);
         if (context > config.contextLength()) {
             LOG.warn("{}: a context of {} tokens was asked for, the model was made for {}", checkpoint.path(), context,
                     config.contextLength());
         }
         ContextPlan plan = plan(config, options, context);
-        MemoryNeeds needs = plan.needs(checkpoint, ops, options, availableBytes);
+        MemoryNeeds needs = plan.needs(checkpoint, config, ops, options, availableBytes);
         if (!asked && options.cacheTokens() == 0 && needs.totalBytes() > availableBytes) {
             long room = availableBytes - (needs.totalBytes() - needs.cacheBytes());
             long tokens = Math.max(0, room) / plan.layout.tokenBytes() / KvPages.PAGE_TOKENS * KvPages.PAGE_TOKENS;
             int shortened = (int) Math.max(Math.min(context, SHORTEST_UNASKED), Math.min(context, tokens));
             plan = plan(config, options, shortened);
-            needs = plan.needs(checkpoint, ops, options, availableBytes);
+            needs = plan.needs(checkpoint, config, ops, options, availableBytes);
             if (needs.totalBytes() <= availableBytes) {
                 LOG.info("{}: context shortened from {} to {} tokens to fit in memory", checkpoint.path(), context, shortened);
             }
         }
         needs.check(availableBytes);
         return plan;
+    }
+
+    /** Who extends the context wants it. */
+    private static int unasked(LongContext reach) {
+        int own = reach.config().contextLength();
+        return reach.asked() ? own : Math.min(own, LONGEST_UNASKED);
     }
 
     private static ContextPlan plan(QwenConfig config, LoadOptions options, int context) {
@@ -69,9 +77,9 @@ record ContextPlan(int contextLength, KvLayout layout, int maxTokens, int maxLog
         return new ContextPlan(context, layout, maxTokens, Math.min(rows, maxTokens));
     }
 
-    private MemoryNeeds needs(Checkpoint checkpoint, Ops ops, LoadOptions options, long availableBytes) {
+    private MemoryNeeds needs(Checkpoint checkpoint, QwenConfig config, Ops ops, LoadOptions options, long availableBytes) {
         try {
-            MemoryNeeds needs = MemoryNeeds.of(checkpoint, ops, options.quantization(), maxTokens, maxLogitsRows, layout);
+            MemoryNeeds needs = MemoryNeeds.of(checkpoint, config, ops, options.quantization(), maxTokens, maxLogitsRows, layout);
             needs.totalBytes();
             return needs;
         } catch (ArithmeticException e) {

@@ -30,6 +30,7 @@ final class Engine {
     private final StepModel model;
     private final KvPages pages;
     private final int maxLength;
+    private final int plainLength;
     private final int places;
     private final LogProbabilities probabilities;
     private final Executor callbacks;
@@ -45,8 +46,14 @@ final class Engine {
      * @param prefillSlice most prompt tokens of a step
      * @param maxConcurrent most sequences of a step
      * @param queueLimit most requests that wait
+     * @param plainLength longest sequence with plain positions; longer ones are stretched
      */
-    record Limits(int contextLength, int prefillSlice, int maxConcurrent, int queueLimit) {}
+    record Limits(int contextLength, int prefillSlice, int maxConcurrent, int queueLimit, int plainLength) {
+        /** Bounds of an engine that stretches nothing. */
+        Limits(int contextLength, int prefillSlice, int maxConcurrent, int queueLimit) {
+            this(contextLength, prefillSlice, maxConcurrent, queueLimit, LongContext.ALWAYS_PLAIN);
+        }
+    }
 
     /**
      * Starts the threads. The engine owns the model from here on.
@@ -58,6 +65,7 @@ final class Engine {
         this.model = model;
         this.pages = pages;
         maxLength = (int) Math.min(limits.contextLength, (long) pages.pages() * KvPages.PAGE_TOKENS);
+        plainLength = limits.plainLength;
         places = Math.addExact(limits.maxConcurrent, limits.queueLimit);
         probabilities = new LogProbabilities(model.vocabularyRows(), nameableRows, MOST_ALTERNATIVES);
         AtomicInteger threads = new AtomicInteger();
@@ -142,6 +150,8 @@ final class Engine {
         GenerationSequence sequence = new GenerationSequence(request.prompt, request.prompt.length + answer, request.endTokens,
                 request.chooser, request.alternatives < 0 ? null : probabilities, Math.max(0, request.alternatives), request.mostDrafted,
                 out);
+        // Without a bound it begins as short as its prompt and is stretched when it grows.
+        sequence.position(plainLength, request.prompt.length + (request.maxTokens == 0 ? 0 : answer));
         sequence.counted.set(true);
         handle.sequence = sequence;
         if (!loop.submit(sequence)) {
@@ -169,6 +179,7 @@ final class Engine {
 
     /** Hands a job to the engine. Jobs do not count as waiting requests: their callers wait themselves. */
     <R> Job<R> run(Job<R> job) {
+        job.position(plainLength, job.promptLength);
         if (!loop.submit(job)) {
             throw new ModelClosedException();
         }

@@ -9,7 +9,6 @@ import org.jspecify.annotations.Nullable;
 
 /** The engine's side of an answer: prompt, chosen tokens, and when to stop. */
 final class GenerationSequence extends Sequence {
-    private final int promptLength;
     private final int maxLength;
     private final BitSet endTokens;
     private final TokenChooser chooser;
@@ -43,7 +42,6 @@ final class GenerationSequence extends Sequence {
             int mostDrafted,
             Answer answer) {
         super(prompt, prompt.length);
-        this.promptLength = prompt.length;
         this.maxLength = maxLength;
         this.endTokens = endTokens;
         this.chooser = chooser;
@@ -84,6 +82,8 @@ final class GenerationSequence extends Sequence {
     int draft(int most, int sequences) {
         // The token chosen last needs no row, and the ring must have room for as many tokens as may come of the step.
         int room = Math.min(Math.min(most, mostDrafted), Math.min(maxLength - length, answer.room()) - 1);
+        // What follows the last plain position is chosen, but not computed, before all is stretched.
+        room = Math.min(room, plainRoom());
         int from = room > 0 ? PromptLookup.find(tokens, length) : -1;
         if (from < 0) {
             return 0;

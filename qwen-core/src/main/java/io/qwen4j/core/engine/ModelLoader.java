@@ -184,8 +184,9 @@ public final class ModelLoader {
     }
 
     private LoadedModel load(Checkpoint checkpoint, Alongside<ModelTexts> loading, LoadOptions options, Ops ops, FreeList owned) {
-        QwenConfig config = checkpoint.config();
-        ContextPlan plan = ContextPlan.of(checkpoint, ops, options, MemoryNeeds.availableBytes(ops));
+        LongContext reach = LongContext.of(checkpoint.config(), checkpoint.path(), options);
+        QwenConfig config = reach.config();
+        ContextPlan plan = ContextPlan.of(checkpoint, reach, ops, options, MemoryNeeds.availableBytes(ops));
         ProgressListener progress = (stage, done, total) -> {
             loading.check();
             options.progress().progress(stage, done, total);
@@ -199,7 +200,7 @@ public final class ModelLoader {
         ModelTexts texts = loading.await();
         Tokenizer tokenizer = texts.tokenizer();
         int nameable = tokenizer == null ? config.vocabularyRows() : tokenizer.vocabularySize();
-        ModelInfo info = info(checkpoint, tokenizer, plan, weights, ops);
+        ModelInfo info = info(checkpoint, reach, tokenizer, plan, weights, ops);
         LoadedModel.Parts parts = new LoadedModel.Parts(
                 info,
                 checkpoint.generationDefaults().sampling(),
@@ -211,7 +212,8 @@ public final class ModelLoader {
                 answers,
                 options.maxConcurrent());
         Engine.Limits limits = new Engine.Limits(
-                plan.contextLength(), plan.prefillSlice(options), options.maxConcurrent(), options.queueLimit());
+                plan.contextLength(), plan.prefillSlice(options), options.maxConcurrent(), options.queueLimit(),
+                reach.plainLength());
         KvPages pages = new KvPages(plan.layout().pages());
         return new LoadedModel(
                 parts, new Engine(info.name(), new DecoderModel(config, decoder, batch, owned), pages, limits, nameable));
@@ -224,8 +226,9 @@ public final class ModelLoader {
                 : OptionalInt.empty();
     }
 
-    private static ModelInfo info(Checkpoint checkpoint, @Nullable Tokenizer tokenizer, ContextPlan plan, QwenWeights weights, Ops ops) {
-        QwenConfig c = checkpoint.config();
+    private static ModelInfo info(
+            Checkpoint checkpoint, LongContext reach, @Nullable Tokenizer tokenizer, ContextPlan plan, QwenWeights weights, Ops ops) {
+        QwenConfig c = reach.config();
         Path name = checkpoint.path().toAbsolutePath().normalize().getFileName();
         return new ModelInfo(
                 name == null ? checkpoint.path().toString() : name.toString(),
@@ -239,6 +242,7 @@ public final class ModelLoader {
                 c.vocabularyRows(),
                 (int) Math.min(plan.contextLength(), (long) plan.layout().pages() * plan.layout().pageTokens()),
                 c.contextLength(),
+                reach.description(),
                 weights.bytes(),
                 plan.layout().bytes(),
                 ops.description(),

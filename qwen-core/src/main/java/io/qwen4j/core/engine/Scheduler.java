@@ -155,6 +155,12 @@ final class Scheduler {
         }
     }
 
+    /** Stretches a running sequence that outgrew plain positions: it keeps its place and is computed again from its first token. */
+    void stretch(Sequence s) {
+        s.stretch();
+        releasePages(s);
+    }
+
     private void resume() {
         for (int i = 0; i < paused.size(); i++) {
             Sequence s = paused.get(i);

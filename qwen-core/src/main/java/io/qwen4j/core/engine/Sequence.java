@@ -10,6 +10,9 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Of {@link #length} known tokens {@link #computed} are in the cache. A sequence that gave up its pages has none computed and is
  * computed again from its first token; what it had reported is not reported again.
+ *
+ * <p>Its positions are plain or stretched by YaRN, all of them alike: cached keys hold their rotation. One that began plain and outgrows
+ * what plain positions reach is stretched and computed again.
  */
 abstract class Sequence {
     /** Place in the order of arrival; set when the engine takes the sequence. */
@@ -19,6 +22,12 @@ abstract class Sequence {
 
     int[] tokens;
     int length;
+    /** Tokens known from the beginning. */
+    final int promptLength;
+    /** Tokens up to which positions can be plain. */
+    private int plainLength = Integer.MAX_VALUE;
+    /** Whether positions are stretched. */
+    private boolean stretched;
     int computed;
     /** Its pages, from its first step on. */
     @Nullable PageTable pages;
@@ -31,9 +40,41 @@ abstract class Sequence {
     private boolean begun;
     private boolean ended;
 
+    /**
+     * Makes a sequence.
+     *
+     * @param tokens the known ones
+     * @param length number of those that are computed
+     */
     Sequence(int[] tokens, int length) {
         this.tokens = tokens;
+        promptLength = tokens.length;
         this.length = length;
+    }
+
+    /**
+     * Sets how positions are counted; before the engine takes it.
+     *
+     * @param plain tokens up to which positions can be plain
+     * @param foreseeable tokens that it will have as far as is known
+     */
+    final void position(int plain, int foreseeable) {
+        plainLength = plain;
+        stretched = foreseeable > plain;
+    }
+
+    final boolean stretched() {
+        return stretched;
+    }
+
+    /** Tokens more that it can have with the positions that it has. */
+    final int plainRoom() {
+        return stretched ? Integer.MAX_VALUE : plainLength - length;
+    }
+
+    /** Stretches it. What was computed of it counts no more. */
+    final void stretch() {
+        stretched = true;
     }
 
     /** Asks the engine to end it. Any thread. */

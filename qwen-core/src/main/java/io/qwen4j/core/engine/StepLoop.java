@@ -246,7 +246,7 @@ final class StepLoop implements Runnable {
             }
             s.start();
             PageTable pages = Objects.requireNonNull(s.pages);
-            batch.beginSequence(s.computed, pages.pages(), pages.count());
+            batch.beginSequence(s.computed, pages.pages(), pages.count(), s.promptLength, s.stretched());
             for (int p = s.computed; p < s.computed + s.planned + s.drafted; p++) {
                 boolean output = s.wantsOutput(p);
                 batch.addToken(s.tokens[p], output);
@@ -330,6 +330,8 @@ final class StepLoop implements Runnable {
                     scheduler.remove(s);
                     end(s);
                     s.completed();
+                } else if (s.plainRoom() < 0) {
+                    scheduler.stretch(s);
                 }
             } catch (Throwable t) {
                 fail(s, t);

@@ -18,12 +18,22 @@ public record MemoryNeeds(long weightBytes, long activationBytes, long cacheByte
     // What loading takes beside: read buffers, tables of the tokenizer, threads.
     private static final long WORK_BYTES = 32L << 20;
 
-    /** Computes the needs of a model. */
+    /**
+     * Computes the needs of a model.
+     *
+     * @param config the checkpoint's, or with other positions
+     */
     public static MemoryNeeds of(
-            Checkpoint checkpoint, Ops ops, @Nullable WeightType quantization, int maxTokens, int maxOutputs, KvLayout cache) {
+            Checkpoint checkpoint,
+            QwenConfig config,
+            Ops ops,
+            @Nullable WeightType quantization,
+            int maxTokens,
+            int maxOutputs,
+            KvLayout cache) {
         return new MemoryNeeds(
                 QwenWeights.bytesNeeded(checkpoint, ops, quantization),
-                QwenDecoder.activationBytes(checkpoint.config(), maxTokens, maxOutputs),
+                QwenDecoder.activationBytes(config, maxTokens, maxOutputs),
                 cache.bytes());
     }
 

@@ -12,11 +12,13 @@ import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * A model whose next token is a function of all tokens before it, read from a paged cache as attention would read it: a wrong page,
- * position or order changes the answer.
+ * position or order changes the answer, and so does a token that was cached with other positions than the rest. To a script a token with
+ * stretched positions is {@value #STRETCHED} larger.
  */
 final class FakeModel implements StepModel {
     static final int ROWS = 97;
     static final int WIDTH = 4;
+    static final int STRETCHED = 1000;
 
     /** Which token follows. */
     interface Script {
@@ -42,6 +44,10 @@ final class FakeModel implements StepModel {
     final AtomicInteger steps = new AtomicInteger();
     volatile int largestBatch;
     volatile int mostSequences;
+    volatile boolean sawPlain;
+    volatile boolean sawStretched;
+    /** That of the last sequence of the last step. */
+    volatile int promptLength;
     /** Called in each step on the engine thread. */
     volatile Runnable onStep = () -> {};
     /** A row whose last token is this one gets NaN. */
@@ -110,11 +116,14 @@ final class FakeModel implements StepModel {
         if (closes.get() > 0) {
             throw new AssertionError("computes after the memory was freed");
         }
-        for (int t = 0; t < batch.tokens(); t++) {
-            slots[batch.slot(t)] = batch.token(t);
-        }
         int r = 0;
         for (int b = 0; b < batch.sequences(); b++) {
+            sawPlain |= !batch.stretched(b);
+            sawStretched |= batch.stretched(b);
+            promptLength = batch.promptLength(b);
+            for (int t = batch.start(b); t < batch.start(b + 1); t++) {
+                slots[batch.slot(t)] = batch.token(t) + (batch.stretched(b) ? STRETCHED : 0);
+            }
             while (r < batch.outputs() && batch.output(r) < batch.start(b + 1)) {
                 int length = batch.position(batch.output(r)) + 1;
                 for (int p = 0; p < length; p++) {
@@ -161,10 +170,21 @@ final class FakeModel implements StepModel {
 
     /** What {@code script} answers to a prompt, computed plainly. */
     static int[] expected(Script script, int[] prompt, int count, int endToken) {
+        return expected(script, prompt, count, endToken, LongContext.ALWAYS_PLAIN, false);
+    }
+
+    /**
+     * What {@code script} answers where long sequences are stretched.
+     *
+     * @param plainLength longest sequence that is not
+     * @param bounded whether {@code count} was asked for
+     */
+    static int[] expected(Script script, int[] prompt, int count, int endToken, int plainLength, boolean bounded) {
         int[] all = Arrays.copyOf(prompt, prompt.length + count);
         int length = prompt.length;
         while (length < all.length) {
-            int next = script.next(all, length);
+            boolean stretched = length > plainLength || bounded && all.length > plainLength;
+            int next = script.next(stretched ? Arrays.stream(all).map(id -> id + STRETCHED).toArray() : all, length);
             all[length++] = next;
             if (next == endToken) {
                 break;

@@ -43,7 +43,8 @@ class TraceTest {
         Random random = new Random(seed);
         int pages = 4 + random.nextInt(40);
         Engine.Limits limits = new Engine.Limits(
-                1 + random.nextInt(1500), 1 + random.nextInt(80), 1 + random.nextInt(6), random.nextInt(60));
+                1 + random.nextInt(1500), 1 + random.nextInt(80), 1 + random.nextInt(6), random.nextInt(60),
+                random.nextBoolean() ? LongContext.ALWAYS_PLAIN : random.nextInt(120));
         AtomicInteger served = new AtomicInteger();
         FakeModel.Script script = random.nextBoolean() ? FakeModel.HASH : FakeModel.REPEATING;
         try (Fixture f = new Fixture(script, pages, limits)) {
@@ -53,7 +54,7 @@ class TraceTest {
                 long userSeed = random.nextLong();
                 Thread user = new Thread(() -> {
                     try {
-                        served.addAndGet(user(f, script, new Random(userSeed)));
+                        served.addAndGet(user(f, limits.plainLength(), script, new Random(userSeed)));
                     } catch (Throwable t) {
                         synchronized (failures) {
                             failures.add(t);
@@ -79,7 +80,7 @@ class TraceTest {
         }
     }
 
-    private static int user(Fixture f, FakeModel.Script script, Random random) throws Exception {
+    private static int user(Fixture f, int plainLength, FakeModel.Script script, Random random) throws Exception {
         int served = 0;
         for (int i = 0; i < 25; i++) {
             int length = 1 + random.nextInt(random.nextInt(4) == 0 ? f.engine.maxLength() : Math.min(40, f.engine.maxLength()));
@@ -96,7 +97,8 @@ class TraceTest {
                 assertEquals(FakeModel.WIDTH, f.engine.run(job).await(f.engine::stop).length);
                 continue;
             }
-            int[] expected = FakeModel.expected(script, prompt, answerLength(f, length, most), Fixture.END);
+            int[] expected =
+                    FakeModel.expected(script, prompt, answerLength(f, length, most), Fixture.END, plainLength, most > 0);
             Generation g;
             try {
                 g = f.submit(prompt.clone(), most, -1, random.nextInt(3) * random.nextInt(9), AnswerText.NONE);

@@ -26,6 +26,7 @@ import io.qwen4j.SamplingOptions;
 import io.qwen4j.Tokenizer;
 import io.qwen4j.ToolSpec;
 import io.qwen4j.WeightType;
+import io.qwen4j.Yarn;
 import io.qwen4j.core.cache.KvPages;
 import io.qwen4j.core.format.Checkpoint;
 import io.qwen4j.core.format.CheckpointReader;
@@ -311,23 +312,28 @@ class WholeModelTest {
         }).build())));
     }
 
+    private static ContextPlan plan(Checkpoint checkpoint, Ops ops, LoadOptions options, long availableBytes) {
+        LongContext reach = LongContext.of(checkpoint.config(), checkpoint.path(), options);
+        return ContextPlan.of(checkpoint, reach, ops, options, availableBytes);
+    }
+
     @Test
     void contextIsShortenedOrRefusedByMemory() {
         try (Checkpoint checkpoint = CheckpointReader.open(files, ModelLimits.DEFAULT);
                 Ops ops = new JavaOps(new OpsOptions(1, null))) {
             LoadOptions plain = options().build();
-            ContextPlan roomy = ContextPlan.of(checkpoint, ops, plain, Long.MAX_VALUE);
+            ContextPlan roomy = plan(checkpoint, ops, plain, Long.MAX_VALUE);
             assertEquals(1024, roomy.contextLength());
             assertEquals(1024 / KvPages.PAGE_TOKENS, roomy.layout().pages());
             // 4,096 tokens asked for: either they fit or they are refused.
             LoadOptions asked = options().contextLength(4096).build();
             InsufficientMemoryException e =
-                    assertThrows(InsufficientMemoryException.class, () -> ContextPlan.of(checkpoint, ops, asked, 1 << 20));
+                    assertThrows(InsufficientMemoryException.class, () -> plan(checkpoint, ops, asked, 1 << 20));
             assertTrue(e.requiredBytes() > 1 << 20 && e.availableBytes() == 1 << 20, e.getMessage());
-            assertEquals(4096, ContextPlan.of(checkpoint, ops, asked, e.requiredBytes()).contextLength());
-            assertThrows(InsufficientMemoryException.class, () -> ContextPlan.of(checkpoint, ops, asked, e.requiredBytes() - 1));
+            assertEquals(4096, plan(checkpoint, ops, asked, e.requiredBytes()).contextLength());
+            assertThrows(InsufficientMemoryException.class, () -> plan(checkpoint, ops, asked, e.requiredBytes() - 1));
             // Not asked for, but the model's own is already less than the least.
-            assertThrows(InsufficientMemoryException.class, () -> ContextPlan.of(checkpoint, ops, plain, 1 << 20));
+            assertThrows(InsufficientMemoryException.class, () -> plan(checkpoint, ops, plain, 1 << 20));
         }
     }
 
@@ -362,15 +368,19 @@ class WholeModelTest {
         try (Checkpoint checkpoint = CheckpointReader.open(longer, ModelLimits.DEFAULT);
                 Ops ops = new JavaOps(new OpsOptions(1, null))) {
             LoadOptions plain = options().build();
-            ContextPlan roomy = ContextPlan.of(checkpoint, ops, plain, Long.MAX_VALUE);
+            ContextPlan roomy = plan(checkpoint, ops, plain, Long.MAX_VALUE);
             assertEquals(32_768, roomy.contextLength());
             long needed = assertThrows(InsufficientMemoryException.class,
-                    () -> ContextPlan.of(checkpoint, ops, options().contextLength(32_768).build(), 0)).requiredBytes();
-            ContextPlan shorter = ContextPlan.of(checkpoint, ops, plain, needed - roomy.layout().bytes() / 2);
+                    () -> plan(checkpoint, ops, options().contextLength(32_768).build(), 0)).requiredBytes();
+            ContextPlan shorter = plan(checkpoint, ops, plain, needed - roomy.layout().bytes() / 2);
             assertEquals(16_384, shorter.contextLength());
-            assertEquals(2048, ContextPlan.of(checkpoint, ops, plain, needed - roomy.layout().bytes() / 16 * 15).contextLength());
+            // An extension that was asked for counts as a wish for its length, which memory may shorten.
+            LoadOptions stretched = options().yarn(Yarn.of(2)).build();
+            assertEquals(262_144, plan(checkpoint, ops, stretched, Long.MAX_VALUE).contextLength());
+            assertEquals(16_384, plan(checkpoint, ops, stretched, needed - roomy.layout().bytes() / 2).contextLength());
+            assertEquals(2048, plan(checkpoint, ops, plain, needed - roomy.layout().bytes() / 16 * 15).contextLength());
             assertThrows(InsufficientMemoryException.class,
-                    () -> ContextPlan.of(checkpoint, ops, plain, needed - roomy.layout().bytes() / 16 * 15 - 1));
+                    () -> plan(checkpoint, ops, plain, needed - roomy.layout().bytes() / 16 * 15 - 1));
         }
     }
 

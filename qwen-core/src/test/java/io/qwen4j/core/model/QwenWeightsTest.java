@@ -72,7 +72,7 @@ class QwenWeightsTest {
             assertEquals(QwenWeights.bytesNeeded(checkpoint, ops, type), weights.bytes());
         }
         KvLayout cache = new KvLayout(KvCacheType.F16, 3, 10, 32, 2, 16);
-        MemoryNeeds needs = MemoryNeeds.of(checkpoint, ops, type, 512, 8, cache);
+        MemoryNeeds needs = MemoryNeeds.of(checkpoint, checkpoint.config(), ops, type, 512, 8, cache);
         assertEquals(3 * 2 * 2 * 16 * 2 * 320, needs.cacheBytes());
         assertEquals(QwenWeights.bytesNeeded(checkpoint, ops, type), needs.weightBytes());
         // x, normed, outputs (64); qkv (128); attended (64); gate and up (192); gated (96); rotation (16): 512 rows. Window and logits: 8
