@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
+import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.ModelLimits;
 import io.qwen4j.WeightType;
@@ -111,6 +112,68 @@ class ConfigRefusalTest {
                 arguments("layer_types", "[\"full_attention\", \"linear_attention\"]", Reason.UNSUPPORTED),
                 arguments("dual_chunk_attention_config", "{\"chunk_size\": 0, \"local_size\": 0}", Reason.CONFIG),
                 arguments("dual_chunk_attention_config", "{\"chunk_size\": 8, \"local_size\": 8}", Reason.CONFIG));
+    }
+
+    static List<Arguments> badPositions() {
+        return List.of(
+                arguments("rope_scaling", "\"type\": \"yarn\", \"factor\": 0", "factor of YaRN is 0.0"),
+                arguments("rope_scaling", "\"type\": \"yarn\", \"factor\": NaN", "factor of YaRN is NaN"),
+                arguments("rope_scaling", "\"type\": \"yarn\", \"factor\": -4", "factor of YaRN is -4.0"),
+                arguments("rope_scaling", "\"type\": \"yarn\", \"factor\": 1e6", "factor of YaRN is 1000000.0"),
+                arguments("rope_scaling", "\"type\": \"yarn\", \"factor\": \"4\"", "factor must be a number, found 4"),
+                arguments(
+                        "rope_scaling",
+                        "\"type\": \"yarn\", \"factor\": 4, \"original_max_position_embeddings\": 0",
+                        "original_max_position_embeddings is 0, expected 1"),
+                arguments(
+                        "rope_scaling",
+                        "\"type\": \"yarn\", \"factor\": 4, \"original_max_position_embeddings\": -1",
+                        "original_max_position_embeddings is -1, expected 1"),
+                arguments("rope_scaling", "\"type\": \"yarn\", \"factor\": 4, \"attention_factor\": NaN", "attention factor of YaRN is NaN"),
+                arguments("rope_scaling", "\"type\": \"yarn\", \"factor\": 4, \"attention_factor\": -1", "attention factor of YaRN is -1.0"),
+                arguments(
+                        "rope_scaling",
+                        "\"type\": \"yarn\", \"factor\": 4, \"mscale\": -9, \"mscale_all_dim\": 1",
+                        "attention factor of YaRN is -0."),
+                arguments("rope_scaling", "\"type\": \"yarn\", \"factor\": 4, \"beta_fast\": 0", "are 0.0 and 1.0"),
+                arguments("rope_scaling", "\"type\": \"yarn\", \"factor\": 4, \"beta_slow\": NaN", "are 32.0 and NaN"),
+                arguments("rope_scaling", "\"type\": \"yarn\", \"factor\": 4, \"beta_slow\": 0", "are 32.0 and 0.0"),
+                arguments("rope_scaling", "\"type\": \"yarn\", \"factor\": 4, \"beta_fast\": 1, \"beta_slow\": 2", "are 1.0 and 2.0"),
+                arguments("rope_scaling", "\"type\": \"yarn\", \"factor\": 4, \"truncate\": 1", "truncate must be a boolean, found 1"),
+                // Of 16 dimensions with the base 10^4: all make less than a turn within one token, or more than 32 within two billion.
+                arguments(
+                        "rope_scaling",
+                        "\"type\": \"yarn\", \"factor\": 4, \"original_max_position_embeddings\": 1",
+                        "an original length of 1 tokens"),
+                arguments(
+                        "rope_parameters",
+                        "\"rope_type\": \"yarn\", \"factor\": 4, \"rope_theta\": 2, \"original_max_position_embeddings\": 2147483647",
+                        "an original length of 2147483647 tokens"),
+                arguments("rope_parameters", "\"rope_type\": \"yarn\", \"factor\": -2", "factor of YaRN is -2.0"),
+                arguments("dual_chunk_attention_config", "\"chunk_size\": 1, \"local_size\": 0", "chunk_size is 1, expected 2 to 1073741824"),
+                arguments("dual_chunk_attention_config", "\"chunk_size\": 1073741825, \"local_size\": 0", "chunk_size is 1073741825"),
+                arguments("dual_chunk_attention_config", "\"chunk_size\": 8, \"local_size\": -1", "local_size is -1, expected 0 to 7"),
+                arguments("dual_chunk_attention_config", "\"chunk_size\": 8, \"local_size\": 8", "local_size is 8, expected 0 to 7"),
+                arguments("dual_chunk_attention_config", "\"local_size\": 8", "chunk_size is missing"),
+                arguments("dual_chunk_attention_config", "\"chunk_size\": 8", "local_size is missing"),
+                arguments("dual_chunk_attention_config", "\"chunk_size\": 8.5, \"local_size\": 0", "chunk_size must be an integer, found 8.5"),
+                arguments(
+                        "dual_chunk_attention_config",
+                        "\"chunk_size\": 8, \"local_size\": 0, \"original_max_position_embeddings\": -1",
+                        "original_max_position_embeddings is -1, expected 0"));
+    }
+
+    @ParameterizedTest(name = "{0} {1}")
+    @MethodSource("badPositions")
+    void namesWhatIsWrongWithPositions(String field, String value, String expected) throws IOException {
+        Files.writeString(config, Files.readString(config).replaceFirst("\\{", "{\"" + field + "\": {" + value + "}, "));
+        try {
+            open();
+        } catch (ModelFileException e) {
+            assertTrue(e.getMessage().contains(expected) && e.getMessage().contains("config.json"), e.getMessage());
+            return;
+        }
+        throw new AssertionError("accepted");
     }
 
     @ParameterizedTest(name = "{0} {1}")
@@ -248,12 +311,61 @@ class ConfigRefusalTest {
     }
 
     @Test
-    void cutsTheContextToWhereDualChunksArePlain() throws IOException {
+    void readsDualChunks() throws IOException {
         set("max_position_embeddings", "1010000");
         set(
                 "dual_chunk_attention_config",
-                "{\"chunk_size\": 262144, \"local_size\": 8192, \"original_max_position_embeddings\": 262144}");
-        assertEquals(262144, open().contextLength());
+                "{\"chunk_size\": 262144, \"local_size\": 8192, \"original_max_position_embeddings\": 262144,"
+                        + " \"sparse_attention_enabled\": true, \"sparse_attention_threshold\": 32768}");
+        assertEquals(new QwenConfig.DualChunk(262144, 8192, 262144), open().rope().dualChunk());
+        assertEquals(1010000, open().contextLength());
+        assertEquals(
+                "dual chunks with distances up to 262144 tokens, 8192 local, scaled from 262144 tokens", open().rope().description());
+    }
+
+    @Test
+    void readsDualChunksWithoutScalingAndBesideYarn() throws IOException {
+        set("dual_chunk_attention_config", "{\"chunk_size\": 2, \"local_size\": 0}");
+        assertEquals(new QwenConfig.DualChunk(2, 0, 0), open().rope().dualChunk());
+        assertEquals(128, open().contextLength());
+        Files.writeString(config, Files.readString(config).replaceFirst("\\{",
+                "{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2.5, \"original_max_position_embeddings\": 64}, "));
+        assertEquals(new QwenConfig.DualChunk(2, 0, 0), open().rope().dualChunk());
+        assertEquals(160, open().contextLength());
+        assertEquals(
+                "YaRN with factor 2.5 from 64 tokens, dual chunks with distances up to 2 tokens, 0 local", open().rope().description());
+    }
+
+    @Test
+    void readsEveryKeyOfYarn() throws IOException {
+        String keys = "\"factor\": 3, \"original_max_position_embeddings\": 64, \"attention_factor\": 1.25, \"beta_fast\": 16,"
+                + " \"beta_slow\": 2, \"truncate\": false, \"mscale\": 7, \"mscale_all_dim\": 3";
+        QwenConfig.Yarn expected = new QwenConfig.Yarn(3, 64, 1.25, 16, 2, false);
+        String plain = Files.readString(config);
+        for (String scaling : List.of(
+                "\"rope_scaling\": {\"type\": \"yarn\", ", "\"rope_scaling\": {\"rope_type\": \"yarn\", ",
+                // The new key counts where both are there.
+                "\"rope_scaling\": {\"type\": \"linear\", \"rope_type\": \"yarn\", ",
+                "\"rope_parameters\": {\"rope_type\": \"yarn\", \"rope_theta\": 10000, ")) {
+            Files.writeString(config, plain.replaceFirst("\\{", "{" + scaling + keys + "}, "));
+            assertEquals(expected, open().rope().yarn(), scaling);
+            assertEquals(192, open().contextLength(), scaling);
+        }
+        Files.writeString(config, plain.replaceFirst("\\{", "{\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"yarn\", "
+                + "\"rope_theta\": 500000, " + keys + "}, \"sliding_attention\": {\"rope_type\": \"default\"}}, "));
+        assertEquals(new QwenConfig.Rope(500000, expected), open().rope());
+    }
+
+    @Test
+    void takesMscaleOnlyWhereBothAreThere() throws IOException {
+        String plain = Files.readString(config);
+        for (String keys : List.of("\"mscale\": 2", "\"mscale_all_dim\": 2", "\"mscale\": 0, \"mscale_all_dim\": 2", "\"mscale\": null")) {
+            Files.writeString(config, plain.replaceFirst("\\{", "{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, " + keys + "}, "));
+            assertEquals(1.138629436, open().rope().yarn().attentionFactor(), 1e-9, keys);
+        }
+        Files.writeString(config, plain.replaceFirst("\\{", "{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 0.5}, "));
+        assertEquals(1, open().rope().yarn().attentionFactor());
+        assertEquals(128, open().contextLength());
     }
 
     @Test

@@ -159,6 +159,13 @@ class GgufRefusalTest {
                 damage("vocab_size", b -> b.u32("qwen2.vocab_size", ROWS + 1), Reason.CONFIG, "vocab_size"),
                 damage("linear rope", b -> b.f32("qwen2.rope.scaling.factor", 4), Reason.UNSUPPORTED, "linear"),
                 damage("old linear rope", b -> b.f32("qwen2.rope.scale_linear", 4), Reason.UNSUPPORTED, "linear"),
+                damage("YaRN factor", b -> yarn(b, -4), Reason.CONFIG, "factor of YaRN is -4.0"),
+                damage("YaRN length", b -> yarn(b, 4).u32("qwen2.rope.scaling.original_context_length", 0), Reason.CONFIG, "length is 0"),
+                damage("YaRN attention", b -> yarn(b, 4).f32("qwen2.rope.scaling.attn_factor", Float.NaN), Reason.CONFIG, "is NaN"),
+                damage("YaRN betas", b -> yarn(b, 4).f32("qwen2.rope.scaling.yarn_beta_fast", 0.5f), Reason.CONFIG, "are 0.5 and 1.0"),
+                damage("chunks of 1", b -> b.u32("qwen4j.dual_chunk.chunk_size", 1), Reason.CONFIG, "chunk_size is 1, expected 2"),
+                damage("no local size", b -> b.u32("qwen4j.dual_chunk.chunk_size", 8), Reason.CONFIG, "qwen4j.dual_chunk.local_size"),
+                damage("local size 8", b -> chunks(b, 8, 8), Reason.CONFIG, "local_size is 8, expected 0 to 7"),
                 damage("longrope", b -> b.string("qwen2.rope.scaling.type", "longrope"), Reason.UNSUPPORTED, "longrope"),
                 damage("tensor missing", b -> b.tensor(QUERY).name = "blk.1.other", Reason.MISSING, QUERY),
                 damage("bias missing", b -> b.tensor("blk.0.attn_v.bias").name = "x", Reason.MISSING, "blk.0.attn_v.bias"),
@@ -350,6 +357,17 @@ class GgufRefusalTest {
             }
             part.write(part(no + 1, count));
         }
+    }
+
+    private static GgufBytes yarn(GgufBytes bytes, float factor) {
+        bytes.string("qwen2.rope.scaling.type", "yarn");
+        bytes.f32("qwen2.rope.scaling.factor", factor);
+        return bytes;
+    }
+
+    private static void chunks(GgufBytes bytes, int size, int local) {
+        bytes.u32("qwen4j.dual_chunk.chunk_size", size);
+        bytes.u32("qwen4j.dual_chunk.local_size", local);
     }
 
     @Test

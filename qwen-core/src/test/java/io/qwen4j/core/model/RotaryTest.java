@@ -38,6 +38,16 @@ class RotaryTest {
         return RotaryFrequencies.plain(1e6, headSize);
     }
 
+    @ParameterizedTest
+    @CsvSource({"128, 23.5959, 39.6509, 23, 40", "64, 11.7980, 19.8254, 11, 20"})
+    void borders(int headSize, double exactLow, double exactHigh, int low, int high) {
+        Yarn exact = new Yarn(4, 32768, 1, 32, 1, false);
+        assertEquals(exactLow, exact.low(1e6, headSize), 1e-4);
+        assertEquals(exactHigh, exact.high(1e6, headSize), 1e-4);
+        assertEquals(low, yarn(4).low(1e6, headSize));
+        assertEquals(high, yarn(4).high(1e6, headSize));
+    }
+
     @Test
     void factors() {
         assertEquals(1, plain(128).factor());

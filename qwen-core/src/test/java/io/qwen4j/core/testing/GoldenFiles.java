@@ -22,7 +22,8 @@ import java.util.zip.GZIPInputStream;
  * {@code logits} [T, V] F32 and {@code states} [L + 1, T, D] F32, computed in double precision by an independent implementation.
  *
  * <p>{@code dense-gqa7} has 7 query heads per kv head and its own head; {@code dense-tied} has 14 heads, 2 kv heads, a tied head and two
- * shards; {@code yarn} and {@code yarn-new-keys} have rope scaling; {@code tiny-qwen} has everything but weights.
+ * shards; {@code yarn} and {@code yarn-new-keys} have rope scaling, {@code dual-chunk} and {@code dual-chunk-scaled} dual chunk attention
+ * with chunks of 24 tokens; {@code tiny-qwen} has everything but weights.
  */
 public final class GoldenFiles {
     private GoldenFiles() {}

@@ -9,12 +9,15 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelLimits;
+import io.qwen4j.ProgressListener;
 import io.qwen4j.WeightType;
 import io.qwen4j.core.format.Checkpoint;
 import io.qwen4j.core.format.CheckpointReader;
+import io.qwen4j.core.format.ConfigChecks;
 import io.qwen4j.core.format.GenerationDefaults;
 import io.qwen4j.core.model.QwenConfig;
 import io.qwen4j.core.model.QwenTensors;
+import io.qwen4j.core.model.Quantizer;
 import io.qwen4j.core.testing.GoldenFiles;
 import io.qwen4j.core.testing.TinyCheckpoints;
 import java.io.IOException;
@@ -253,6 +256,43 @@ class GgufWriterTest {
                             found.betaFast(),
                             found.betaSlow(),
                             found.truncate()));
+        }
+    }
+
+    /** Hyper-parameters written and read again. */
+    private QwenConfig reread(QwenConfig config) {
+        Map<String, GgufValue> values = GgufExport.metadata("m", config, WeightType.F32);
+        return GgufConfig.read(new GgufMetadata(temp, values), config.vocabularyRows(), config.tiedHead(), ModelLimits.DEFAULT);
+    }
+
+    @Test
+    void keepsDualChunksAndUnroundedYarn() {
+        QwenConfig plain = TinyCheckpoints.config(true);
+        double computed = ConfigChecks.yarnScale(4, 1);
+        for (QwenConfig.Rope rope : List.of(
+                new QwenConfig.Rope(1e4, null, new QwenConfig.DualChunk(48, 4, 0)),
+                new QwenConfig.Rope(1e4, null, new QwenConfig.DualChunk(1 << 30, (1 << 30) - 1, Integer.MAX_VALUE)),
+                new QwenConfig.Rope(1e4, new QwenConfig.Yarn(4, 64, computed, 32, 1, true), new QwenConfig.DualChunk(48, 4, 64)),
+                new QwenConfig.Rope(1e4, new QwenConfig.Yarn(4, 64, computed, 16, 2, false)),
+                new QwenConfig.Rope(1e4, new QwenConfig.Yarn(4, 64, computed / 2, 16, 2, true)))) {
+            QwenConfig config = plain.with(rope, 512);
+            assertEquals(config, reread(config));
+        }
+    }
+
+    @Test
+    void keepsDualChunksOfADirectory() {
+        Path directory = GoldenFiles.unpack("dual-chunk-scaled", temp);
+        Path once = temp.resolve("once.gguf");
+        Path twice = temp.resolve("twice.gguf");
+        Quantizer.quantizeFile(directory, WeightType.F32, once, ModelLimits.DEFAULT, ProgressListener.none());
+        Quantizer.quantizeFile(once, WeightType.F16, twice, ModelLimits.DEFAULT, ProgressListener.none());
+        for (Path file : List.of(once, twice)) {
+            try (Checkpoint c = CheckpointReader.open(file, ModelLimits.DEFAULT)) {
+                assertEquals(new QwenConfig.DualChunk(32, 8, 40), c.config().rope().dualChunk());
+                assertEquals(4096, c.config().contextLength());
+                assertEquals("dual chunks with distances up to 32 tokens, 8 local, scaled from 40 tokens", c.describe().positions());
+            }
         }
     }
 }
