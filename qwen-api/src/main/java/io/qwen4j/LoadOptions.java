@@ -21,6 +21,7 @@ import org.jspecify.annotations.Nullable;
  *     factor times original length
  * @param dualChunk how Dual Chunk Attention extends positions; null takes what the files state. Of a model whose files state none, the own
  *     length becomes four times the length it was trained for
+ * @param sparsePrefill how long prompts are prefilled with sparse attention; null for attention to all keys, whatever the files say
  * @param prefillSlice most prompt tokens computed in one step, 1 to 4096; cancellation waits for at most one slice
  * @param maxConcurrent most requests computed at a time, 1 to 256; further ones wait in the queue
  * @param queueLimit most requests that wait; one more is refused with {@link QueueFullException}
@@ -39,6 +40,7 @@ public record LoadOptions(
         @Nullable WeightType quantization,
         @Nullable Yarn yarn,
         @Nullable DualChunk dualChunk,
+        @Nullable SparsePrefill sparsePrefill,
         int prefillSlice,
         int maxConcurrent,
         int queueLimit,
@@ -84,6 +86,7 @@ public record LoadOptions(
         private @Nullable WeightType quantization;
         private @Nullable Yarn yarn;
         private @Nullable DualChunk dualChunk;
+        private @Nullable SparsePrefill sparsePrefill;
         private int prefillSlice = 512;
         private int maxConcurrent = 8;
         private int queueLimit = 256;
@@ -204,6 +207,17 @@ public record LoadOptions(
         }
 
         /**
+         * Switches sparse prefill of long prompts on.
+         *
+         * @param sparse the setting, or null for attention to all keys
+         * @return this builder
+         */
+        public Builder sparsePrefill(@Nullable SparsePrefill sparse) {
+            this.sparsePrefill = sparse;
+            return this;
+        }
+
+        /**
          * Sets the size of a prefill step.
          *
          * @param tokens 1 to 4096
@@ -287,6 +301,7 @@ public record LoadOptions(
                     quantization,
                     yarn,
                     dualChunk,
+                    sparsePrefill,
                     prefillSlice,
                     maxConcurrent,
                     queueLimit,

@@ -8,9 +8,12 @@ import io.qwen4j.ModelShape;
 import io.qwen4j.ProgressListener;
 import io.qwen4j.QwenException;
 import io.qwen4j.QwenModel;
+import io.qwen4j.SparseCalibration;
+import io.qwen4j.SparseMeasurement;
 import io.qwen4j.Tokenizer;
 import io.qwen4j.WeightType;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.ServiceLoader;
 import org.jspecify.annotations.Nullable;
 
@@ -90,6 +93,34 @@ public interface QwenProvider {
      * @param progress hears of the progress
      */
     void synthesize(ModelShape shape, WeightType type, long seed, Path output, ProgressListener progress);
+
+    /**
+     * Implements {@link io.qwen4j.SparseAttention#calibrate}.
+     *
+     * @param model directory or file
+     * @param options how to load it
+     * @param tokens the text
+     * @param recall the recall to reach
+     * @param output the file to write
+     * @param progress hears of the progress
+     * @return what was found
+     */
+    SparseCalibration calibrateSparse(
+            Path model, LoadOptions options, int[] tokens, double recall, Path output, ProgressListener progress);
+
+    /**
+     * Implements {@link io.qwen4j.SparseAttention#measure}.
+     *
+     * @param model directory or file
+     * @param options how to load it, with {@code sparsePrefill}
+     * @param tokens the text
+     * @param lengths numbers of its first tokens to prefill
+     * @param followSparse whether layers take what came of the chosen keys
+     * @param progress hears of the progress
+     * @return the figures of each length
+     */
+    List<SparseMeasurement> measureSparse(
+            Path model, LoadOptions options, int[] tokens, List<Integer> lengths, boolean followSparse, ProgressListener progress);
 
     /** Finds the provider once. */
     final class Holder {

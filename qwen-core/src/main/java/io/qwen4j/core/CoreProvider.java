@@ -7,11 +7,15 @@ import io.qwen4j.ModelLimits;
 import io.qwen4j.ModelShape;
 import io.qwen4j.ProgressListener;
 import io.qwen4j.QwenModel;
+import io.qwen4j.SparseCalibration;
+import io.qwen4j.SparseMeasurement;
 import io.qwen4j.Tokenizer;
 import io.qwen4j.WeightType;
 import io.qwen4j.core.chat.JinjaChatTemplate;
 import io.qwen4j.core.chat.TemplateLoader;
 import io.qwen4j.core.engine.ModelLoader;
+import io.qwen4j.core.engine.SparseCalibrator;
+import io.qwen4j.core.engine.SparseMeter;
 import io.qwen4j.core.format.Checkpoint;
 import io.qwen4j.core.format.CheckpointReader;
 import io.qwen4j.core.model.Quantizer;
@@ -19,6 +23,7 @@ import io.qwen4j.core.model.Synthesizer;
 import io.qwen4j.core.tokenizer.TokenizerLoader;
 import io.qwen4j.spi.QwenProvider;
 import java.nio.file.Path;
+import java.util.List;
 
 /** Implements the API. */
 public final class CoreProvider implements QwenProvider {
@@ -57,5 +62,17 @@ public final class CoreProvider implements QwenProvider {
     @Override
     public void synthesize(ModelShape shape, WeightType type, long seed, Path output, ProgressListener progress) {
         Synthesizer.synthesizeFile(shape, type, seed, output, progress);
+    }
+
+    @Override
+    public SparseCalibration calibrateSparse(
+            Path model, LoadOptions options, int[] tokens, double recall, Path output, ProgressListener progress) {
+        return SparseCalibrator.calibrate(model, options, tokens, recall, output, progress);
+    }
+
+    @Override
+    public List<SparseMeasurement> measureSparse(
+            Path model, LoadOptions options, int[] tokens, List<Integer> lengths, boolean followSparse, ProgressListener progress) {
+        return SparseMeter.measure(model, options, tokens, lengths, followSparse, progress);
     }
 }

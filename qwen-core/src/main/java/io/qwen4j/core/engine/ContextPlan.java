@@ -4,10 +4,14 @@ import io.qwen4j.InsufficientMemoryException;
 import io.qwen4j.LoadOptions;
 import io.qwen4j.core.cache.KvPages;
 import io.qwen4j.core.format.Checkpoint;
+import io.qwen4j.core.model.ChosenAttention;
 import io.qwen4j.core.model.MemoryNeeds;
 import io.qwen4j.core.model.QwenConfig;
+import io.qwen4j.core.model.SparseBudgets;
+import io.qwen4j.core.ops.KeyChoice;
 import io.qwen4j.core.ops.KvLayout;
 import io.qwen4j.core.ops.Ops;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -33,10 +37,17 @@ record ContextPlan(int contextLength, KvLayout layout, int maxTokens, int maxLog
      * Plans.
      *
      * @param reach what the model was made for
+     * @param sparse budgets of sparse prefill, or null if there is none
      * @param availableBytes memory that is left
      * @throws InsufficientMemoryException if what was asked for does not fit, or not even a short context
      */
-    static ContextPlan of(Checkpoint checkpoint, LongContext reach, Ops ops, LoadOptions options, long availableBytes) {
+    static ContextPlan of(
+            Checkpoint checkpoint,
+            LongContext reach,
+            Ops ops,
+            LoadOptions options,
+            @Nullable SparseBudgets sparse,
+            long availableBytes) {
         QwenConfig config = reach.config();
         boolean asked = options.contextLength() > 0;
         int context = asked ? options.contextLength() : unasked(reach);
@@ -45,13 +56,13 @@ record ContextPlan(int contextLength, KvLayout layout, int maxTokens, int maxLog
                     config.contextLength());
         }
         ContextPlan plan = plan(config, options, context);
-        MemoryNeeds needs = plan.needs(checkpoint, config, ops, options, availableBytes);
+        MemoryNeeds needs = plan.needs(checkpoint, config, ops, options, sparse, availableBytes);
         if (!asked && options.cacheTokens() == 0 && needs.totalBytes() > availableBytes) {
             long room = availableBytes - (needs.totalBytes() - needs.cacheBytes());
             long tokens = Math.max(0, room) / plan.layout.tokenBytes() / KvPages.PAGE_TOKENS * KvPages.PAGE_TOKENS;
             int shortened = (int) Math.max(Math.min(context, SHORTEST_UNASKED), Math.min(context, tokens));
             plan = plan(config, options, shortened);
-            needs = plan.needs(checkpoint, config, ops, options, availableBytes);
+            needs = plan.needs(checkpoint, config, ops, options, sparse, availableBytes);
             if (needs.totalBytes() <= availableBytes) {
                 LOG.info("{}: context shortened from {} to {} tokens to fit in memory", checkpoint.path(), context, shortened);
             }
@@ -77,15 +88,30 @@ record ContextPlan(int contextLength, KvLayout layout, int maxTokens, int maxLog
         return new ContextPlan(context, layout, maxTokens, Math.min(rows, maxTokens));
     }
 
-    private MemoryNeeds needs(Checkpoint checkpoint, QwenConfig config, Ops ops, LoadOptions options, long availableBytes) {
+    private MemoryNeeds needs(
+            Checkpoint checkpoint,
+            QwenConfig config,
+            Ops ops,
+            LoadOptions options,
+            @Nullable SparseBudgets sparse,
+            long availableBytes) {
         try {
             MemoryNeeds needs = MemoryNeeds.of(checkpoint, config, ops, options.quantization(), maxTokens, maxLogitsRows, layout);
+            if (sparse != null) {
+                needs = needs.withMore(ChosenAttention.bytes(sparse.within(contextLength), mostRuns(config, options)));
+            }
             needs.totalBytes();
             return needs;
         } catch (ArithmeticException e) {
             throw new InsufficientMemoryException("a KV cache of " + layout.pages() + " pages of " + layout.pageTokens()
                     + " tokens takes more bytes than there are numbers for; ask for a shorter context", Long.MAX_VALUE, availableBytes);
         }
+    }
+
+    /** Most runs of sparse slices in a step. */
+    int mostRuns(QwenConfig config, LoadOptions options) {
+        QwenConfig.DualChunk chunks = config.rope().dualChunk();
+        return KeyChoice.mostRuns(maxTokens, options.maxConcurrent(), chunks == null ? 0 : chunks.chunkLength());
     }
 
     /** Most prompt tokens of a step. */

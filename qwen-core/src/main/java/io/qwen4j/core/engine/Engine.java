@@ -31,6 +31,7 @@ final class Engine {
     private final KvPages pages;
     private final int maxLength;
     private final int plainLength;
+    private final int sparseThreshold;
     private final int places;
     private final LogProbabilities probabilities;
     private final Executor callbacks;
@@ -47,8 +48,18 @@ final class Engine {
      * @param maxConcurrent most sequences of a step
      * @param queueLimit most requests that wait
      * @param plainLength longest sequence with plain positions; longer ones are stretched
+     * @param sparseThreshold longest prompt of a request whose prefill attends to all keys
      */
-    record Limits(int contextLength, int prefillSlice, int maxConcurrent, int queueLimit, int plainLength) {
+    record Limits(
+            int contextLength, int prefillSlice, int maxConcurrent, int queueLimit, int plainLength, int sparseThreshold) {
+        /** No prompt is prefilled sparsely. */
+        static final int NEVER_SPARSE = Integer.MAX_VALUE;
+
+        /** Bounds of an engine without sparse prefill. */
+        Limits(int contextLength, int prefillSlice, int maxConcurrent, int queueLimit, int plainLength) {
+            this(contextLength, prefillSlice, maxConcurrent, queueLimit, plainLength, NEVER_SPARSE);
+        }
+
         /** Bounds of an engine that stretches nothing. */
         Limits(int contextLength, int prefillSlice, int maxConcurrent, int queueLimit) {
             this(contextLength, prefillSlice, maxConcurrent, queueLimit, LongContext.ALWAYS_PLAIN);
@@ -66,6 +77,7 @@ final class Engine {
         this.pages = pages;
         maxLength = (int) Math.min(limits.contextLength, (long) pages.pages() * KvPages.PAGE_TOKENS);
         plainLength = limits.plainLength;
+        sparseThreshold = limits.sparseThreshold;
         places = Math.addExact(limits.maxConcurrent, limits.queueLimit);
         probabilities = new LogProbabilities(model.vocabularyRows(), nameableRows, MOST_ALTERNATIVES);
         AtomicInteger threads = new AtomicInteger();
@@ -152,6 +164,9 @@ final class Engine {
                 out);
         // Without a bound it begins as short as its prompt and is stretched when it grows.
         sequence.position(plainLength, request.prompt.length + (request.maxTokens == 0 ? 0 : answer));
+        if (request.prompt.length > sparseThreshold) {
+            sequence.prefillSparsely();
+        }
         sequence.counted.set(true);
         handle.sequence = sequence;
         if (!loop.submit(sequence)) {

@@ -16,10 +16,13 @@ import io.qwen4j.core.chat.TemplateLoader;
 import io.qwen4j.core.format.Checkpoint;
 import io.qwen4j.core.format.CheckpointReader;
 import io.qwen4j.core.format.gguf.GgufCheckpoint;
+import io.qwen4j.core.model.ChosenAttention;
+import io.qwen4j.core.model.LayerAttention;
 import io.qwen4j.core.model.MemoryNeeds;
 import io.qwen4j.core.model.QwenConfig;
 import io.qwen4j.core.model.QwenDecoder;
 import io.qwen4j.core.model.QwenWeights;
+import io.qwen4j.core.model.SparseBudgets;
 import io.qwen4j.core.ops.Batch;
 import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.Ops;
@@ -186,7 +189,8 @@ public final class ModelLoader {
     private LoadedModel load(Checkpoint checkpoint, Alongside<ModelTexts> loading, LoadOptions options, Ops ops, FreeList owned) {
         LongContext reach = LongContext.of(checkpoint.config(), checkpoint.path(), options);
         QwenConfig config = reach.config();
-        ContextPlan plan = ContextPlan.of(checkpoint, reach, ops, options, MemoryNeeds.availableBytes(ops));
+        SparseBudgets sparse = Budgets.of(checkpoint.path(), config, options);
+        ContextPlan plan = ContextPlan.of(checkpoint, reach, ops, options, sparse, MemoryNeeds.availableBytes(ops));
         ProgressListener progress = (stage, done, total) -> {
             loading.check();
             options.progress().progress(stage, done, total);
@@ -194,7 +198,11 @@ public final class ModelLoader {
         QwenWeights weights = owned.add(
                 QwenWeights.load(checkpoint, ops, options.quantization(), options.checkValues(), progress));
         KvCache cache = owned.add(ops.kvCache(plan.layout()));
-        QwenDecoder decoder = owned.add(new QwenDecoder(config, weights, ops, plan.maxTokens(), plan.maxLogitsRows(), cache));
+        LayerAttention attention = sparse == null
+                ? LayerAttention.DENSE
+                : owned.add(new ChosenAttention(ops, sparse.within(plan.contextLength()), plan.mostRuns(config, options)));
+        QwenDecoder decoder =
+                owned.add(new QwenDecoder(config, weights, ops, plan.maxTokens(), plan.maxLogitsRows(), cache, attention));
         Batch batch = owned.add(
                 new Batch(ops, plan.maxTokens(), options.maxConcurrent(), plan.pagesOfSequence(), KvPages.PAGE_TOKENS));
         ModelTexts texts = loading.await();
@@ -213,7 +221,8 @@ public final class ModelLoader {
                 options.maxConcurrent());
         Engine.Limits limits = new Engine.Limits(
                 plan.contextLength(), plan.prefillSlice(options), options.maxConcurrent(), options.queueLimit(),
-                reach.plainLength());
+                reach.plainLength(),
+                options.sparsePrefill() == null ? Engine.Limits.NEVER_SPARSE : options.sparsePrefill().threshold());
         KvPages pages = new KvPages(plan.layout().pages());
         return new LoadedModel(
                 parts, new Engine(info.name(), new DecoderModel(config, decoder, batch, owned), pages, limits, nameable));

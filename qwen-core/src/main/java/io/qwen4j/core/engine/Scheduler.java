@@ -15,10 +15,10 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>The policy: sequences are admitted in the order of arrival while a place is free and there are pages for what is known of the
  * sequence and one token more, and for one more page of every running one. A step takes one token of every running sequence that decodes,
- * and of the prompts, oldest first, as many tokens as a slice holds. A sequence that needs a page when none is free takes one from a
- * paused or waiting sequence, else from the youngest running one, which waits and is computed again later; the youngest one itself steps
- * back. No request can be longer than the pool, so the oldest one always gets on, finishes, and makes the next one the oldest: there is
- * no deadlock, and no request fails for lack of pages.
+ * and of the prompts, oldest first, as many tokens as a slice holds; a sparse prompt has a whole slice of its own, or none. A sequence that
+ * needs a page when none is free takes one from a paused or waiting sequence, else from the youngest running one, which waits and is
+ * computed again later; the youngest one itself steps back. No request can be longer than the pool, so the oldest one always gets on,
+ * finishes, and makes the next one the oldest: there is no deadlock, and no request fails for lack of pages.
  *
  * <p>Foreseen tokens fill a step that is small otherwise: of up to {@value #DRAFTING_SEQUENCES} sequences, up to
  * {@value #DRAFTING_TOKENS} tokens, which those that decode share. They take only pages that are free, and give back those that they did
@@ -113,7 +113,7 @@ final class Scheduler {
             s.drafted = 0;
             boolean decoding = s.decoding();
             int wanted = Math.min(s.length - s.computed, s.maxSlice());
-            int count = decoding ? wanted : Math.min(wanted, budget);
+            int count = decoding ? wanted : s.sparseRest() > 0 ? wholeSlice(s, budget) : Math.min(wanted, budget);
             if (count > 0 && reserve(s, s.computed + count)) {
                 s.planned = count;
                 total += count;
@@ -124,6 +124,16 @@ final class Scheduler {
         }
         draft(total);
         return total;
+    }
+
+    /**
+     * The next slice of a sparse prompt, or 0 if it does not fit in a budget. The keys that it attends to depend on where it begins and ends, so
+     * that must not depend on what runs beside it: it begins at a multiple of the slice's size, also when it is computed again. The
+     * oldest prompt has the whole budget, so it gets on.
+     */
+    private int wholeSlice(Sequence s, int budget) {
+        int whole = Math.min(s.sparseRest(), prefillSlice);
+        return whole <= budget ? whole : 0;
     }
 
     private void draft(int total) {

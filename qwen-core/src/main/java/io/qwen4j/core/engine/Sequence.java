@@ -28,6 +28,8 @@ abstract class Sequence {
     private int plainLength = Integer.MAX_VALUE;
     /** Whether positions are stretched. */
     private boolean stretched;
+    /** Tokens of the beginning that attend to chosen keys. */
+    private int sparseLength;
     int computed;
     /** Its pages, from its first step on. */
     @Nullable PageTable pages;
@@ -75,6 +77,16 @@ abstract class Sequence {
     /** Stretches it. What was computed of it counts no more. */
     final void stretch() {
         stretched = true;
+    }
+
+    /** Lets its prompt attend to chosen keys, in whole slices; before the engine takes it. */
+    final void prefillSparsely() {
+        sparseLength = promptLength;
+    }
+
+    /** Tokens of a sparse prompt that are not computed yet. */
+    final int sparseRest() {
+        return Math.max(0, sparseLength - computed);
     }
 
     /** Asks the engine to end it. Any thread. */

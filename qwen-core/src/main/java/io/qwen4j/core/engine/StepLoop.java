@@ -247,6 +247,9 @@ final class StepLoop implements Runnable {
             s.start();
             PageTable pages = Objects.requireNonNull(s.pages);
             batch.beginSequence(s.computed, pages.pages(), pages.count(), s.promptLength, s.stretched());
+            if (s.sparseRest() > 0) {
+                batch.markSparse();
+            }
             for (int p = s.computed; p < s.computed + s.planned + s.drafted; p++) {
                 boolean output = s.wantsOutput(p);
                 batch.addToken(s.tokens[p], output);

@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
  * Memory that a loaded model takes, known before any of it is taken.
  *
  * @param weightBytes weights, in the backend's layout
- * @param activationBytes activations of a decoder
+ * @param activationBytes activations of a decoder, and the keys that sparse prefill chooses
  * @param cacheBytes the whole KV cache
  */
 public record MemoryNeeds(long weightBytes, long activationBytes, long cacheBytes) {
@@ -35,6 +35,11 @@ public record MemoryNeeds(long weightBytes, long activationBytes, long cacheByte
                 QwenWeights.bytesNeeded(checkpoint, ops, quantization),
                 QwenDecoder.activationBytes(config, maxTokens, maxOutputs),
                 cache.bytes());
+    }
+
+    /** The same with more activations. */
+    public MemoryNeeds withMore(long activations) {
+        return new MemoryNeeds(weightBytes, Math.addExact(activationBytes, activations), cacheBytes);
     }
 
     /** All of it, in bytes. */

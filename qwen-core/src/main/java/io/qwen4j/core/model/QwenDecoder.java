@@ -17,11 +17,17 @@ public final class QwenDecoder implements AutoCloseable {
     private final QwenWeights weights;
     private final Ops ops;
     private final KvCache cache;
+    private final LayerAttention attention;
     private final AttentionShape shape;
     private final Rotary rotary;
     private final int maxTokens;
     private final int maxOutputs;
     private final Buffers buffers;
+
+    /** Makes a decoder whose tokens attend to all keys. */
+    public QwenDecoder(QwenConfig config, QwenWeights weights, Ops ops, int maxTokens, int maxOutputs, KvCache cache) {
+        this(config, weights, ops, maxTokens, maxOutputs, cache, LayerAttention.DENSE);
+    }
 
     /**
      * Makes a decoder.
@@ -29,12 +35,21 @@ public final class QwenDecoder implements AutoCloseable {
      * @param maxTokens most tokens of a batch
      * @param maxOutputs most rows of logits at a time; one takes 4 V bytes (608 KB for V = 151,936)
      * @param cache a cache of {@code config.layers()} layers, {@code kvHeads()} heads of {@code headSize()}
+     * @param attention how its tokens attend; closed by who made it
      */
-    public QwenDecoder(QwenConfig config, QwenWeights weights, Ops ops, int maxTokens, int maxOutputs, KvCache cache) {
+    public QwenDecoder(
+            QwenConfig config,
+            QwenWeights weights,
+            Ops ops,
+            int maxTokens,
+            int maxOutputs,
+            KvCache cache,
+            LayerAttention attention) {
         this.config = config;
         this.weights = weights;
         this.ops = ops;
         this.cache = cache;
+        this.attention = attention;
         this.maxTokens = maxTokens;
         this.maxOutputs = maxOutputs;
         QwenConfig.DualChunk chunks = config.rope().dualChunk();
@@ -66,6 +81,7 @@ public final class QwenDecoder implements AutoCloseable {
         Activation x = buffers.x;
         Activation h = buffers.normed;
         float epsilon = config.normEpsilon();
+        attention.begin(batch, shape);
         rotary.fill(batch, buffers.rotations);
         ops.embed(weights.embedding(), batch, x);
         for (int i = 0; i < config.layers(); i++) {
@@ -73,7 +89,7 @@ public final class QwenDecoder implements AutoCloseable {
             ops.rmsNorm(x, t, w.attentionNorm(), epsilon, h);
             ops.linear(h, t, w.qkv(), w.qkvBias(), buffers.qkv);
             ops.rotateAndStore(buffers.qkv, buffers.rotations, batch, shape, cache, i);
-            ops.attention(buffers.qkv, buffers.rotations, batch, shape, cache, i, buffers.attended);
+            attention.attend(ops, buffers.qkv, buffers.rotations, batch, shape, cache, i, buffers.attended);
             ops.linearAdd(buffers.attended, t, w.output(), x);
             ops.rmsNorm(x, t, w.mlpNorm(), epsilon, h);
             ops.linear(h, t, w.gateUp(), null, buffers.gateUp);

@@ -33,6 +33,11 @@ final class JavaChosenKeys {
         }
     }
 
+    /** Number of keys before a position. */
+    int count(int end) {
+        return keys.get(0, end).cardinality();
+    }
+
     boolean has(int position) {
         return keys.get(position);
     }

@@ -75,7 +75,8 @@ public final class KeyChoice implements AutoCloseable {
 
     /** Most runs of a step of some tokens, one sparse slice of a sequence each. */
     public static int mostRuns(int tokens, int sequences, int chunkLength) {
-        return chunkLength == 0 ? sequences : sequences + (tokens + chunkLength - 1) / chunkLength;
+        // Of n tokens in a row at most (n - 1) / chunkLength + 1 begin a chunk.
+        return chunkLength == 0 ? sequences : 2 * sequences + tokens / chunkLength;
     }
 
     /** Bytes that a choice takes. */

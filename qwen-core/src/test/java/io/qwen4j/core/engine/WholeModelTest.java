@@ -314,7 +314,7 @@ class WholeModelTest {
 
     private static ContextPlan plan(Checkpoint checkpoint, Ops ops, LoadOptions options, long availableBytes) {
         LongContext reach = LongContext.of(checkpoint.config(), checkpoint.path(), options);
-        return ContextPlan.of(checkpoint, reach, ops, options, availableBytes);
+        return ContextPlan.of(checkpoint, reach, ops, options, null, availableBytes);
     }
 
     @Test

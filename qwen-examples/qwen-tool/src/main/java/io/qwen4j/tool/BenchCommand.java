@@ -43,7 +43,7 @@ final class BenchCommand implements Command {
 
     @Override
     public String synopsis() {
-        return "MODEL [--prompt-tokens P] [--generate-tokens G] [--depth D] [--sequences N] [--repetitions R] [--json]";
+        return "MODEL [--prompt-tokens P] [--generate-tokens G] [--depth D] [--sequences N] [--repetitions R] [--sparse] [--json]";
     }
 
     @Override
@@ -57,7 +57,10 @@ final class BenchCommand implements Command {
                 + "of context each (at least 1), then G tokens of each, timed as they reach their reader, from the first token of the "
                 + "sequence that starts last; with that, the median and the slowest step. Prefill: one request of D + P tokens; the time "
                 + "of one of D tokens is subtracted. Time to first token is that of the whole prefill request. End tokens are ignored. "
-                + "Figures are medians, then minimum and maximum.";
+                + "Figures are medians, then minimum and maximum. With --sparse, one prefill of each length attends twice in every slice and "
+                + "layer, to all keys and to those that sparse prefill chooses: it shows attention recall (the mean of all heads, the worst "
+                + "head, the last slice), the share of keys computed, the seconds of attention to all keys, to the chosen ones with choosing "
+                + "them, and of choosing alone, and how many times faster attention and the whole prefill are.";
     }
 
     @Override
@@ -69,11 +72,23 @@ final class BenchCommand implements Command {
                 Option.value("--sequences", "N", "sequences that decode at once, 1 to 256 (default 1)"),
                 Option.value("--repetitions", "R", "measurements (default 3)"),
                 Option.value("--prompt-lookup", "K", "compute up to K tokens ahead where text repeats; 0 to 16 (default 0)"),
+                Option.flag("--sparse", "measure sparse prefill, of lengths such as --prompt-tokens 16K,32K,64K (the default)"),
+                Option.value("--file", "FILE", "with --sparse: a text to prefill (default random token ids); - is standard input"),
+                Option.value("--follow", "dense|sparse", "with --sparse: whose output the next layer takes (default dense)"),
                 Option.flag("--json", "print a JSON object"));
     }
 
     @Override
     public void run(Arguments arguments, Streams streams) throws IOException {
+        if (arguments.has("--sparse")) {
+            BenchSparse.run(arguments, streams);
+            return;
+        }
+        for (String option : List.of("--file", "--follow")) {
+            if (arguments.has(option)) {
+                throw new UsageException(option + " needs --sparse");
+            }
+        }
         Workload work = new Workload(
                 arguments.integer("--prompt-tokens", 0, 512),
                 arguments.integer("--generate-tokens", 0, 64),

@@ -14,7 +14,7 @@ final class Help {
     static String overview() {
         StringBuilder text = new StringBuilder("usage: qwen COMMAND [MODEL] [OPTIONS]\n\nCommands:\n");
         for (Command command : Main.COMMANDS) {
-            text.append(String.format(Locale.ROOT, "  %-11s %s%n", command.name(), command.summary()));
+            text.append(String.format(Locale.ROOT, "  %-16s %s%n", command.name(), command.summary()));
         }
         return text.append('\n').append(MODEL)
                 .append("qwen help COMMAND tells more about a command, qwen --version which version this is.\n")

@@ -31,6 +31,7 @@ public final class Main {
             new InspectCommand(),
             new QuantizeCommand(),
             new SynthesizeCommand(),
+            new CalibrateSparseCommand(),
             new BenchCommand(),
             new EmbedCommand());
 

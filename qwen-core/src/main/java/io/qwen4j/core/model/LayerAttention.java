@@ -1,0 +1,31 @@
+package io.qwen4j.core.model;
+
+import io.qwen4j.core.ops.Activation;
+import io.qwen4j.core.ops.AttentionShape;
+import io.qwen4j.core.ops.Batch;
+import io.qwen4j.core.ops.KvCache;
+import io.qwen4j.core.ops.Ops;
+
+/** How a decoder attends in each layer: with all keys, with chosen ones, or watched. Used by the engine thread. */
+public interface LayerAttention extends AutoCloseable {
+    /** All tokens attend to all keys. */
+    LayerAttention DENSE = Ops::attention;
+
+    /** Called once before the layers of a step. */
+    default void begin(Batch batch, AttentionShape shape) {}
+
+    /** Computes {@link Ops#attention} of a layer; arguments as there. */
+    void attend(
+            Ops ops,
+            Activation qkv,
+            Activation rotations,
+            Batch batch,
+            AttentionShape shape,
+            KvCache cache,
+            int layer,
+            Activation out);
+
+    /** Frees its memory. Idempotent. */
+    @Override
+    default void close() {}
+}
