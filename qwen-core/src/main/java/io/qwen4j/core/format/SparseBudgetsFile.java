@@ -17,8 +17,7 @@ import java.util.UUID;
  * The published {@code sparse_attention_config.json}: a list over the layers of objects
  * {@code {"head": ["vertical_and_slash", columns, diagonals, score], ...}}.
  *
- * <p>A stored number of columns of 30 means 130, as vLLM reads it: its search wrote 30 for heads that need more than the first 30. So a
- * budget of 30 is written as 31.
+ * <p>A stored number of columns of 30 means 130, as vLLM reads it. So a budget of 30 is written as 31, and files are interchangeable.
  */
 public final class SparseBudgetsFile {
     /** Name of the published file. */

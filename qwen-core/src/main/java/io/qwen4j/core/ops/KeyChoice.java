@@ -73,9 +73,9 @@ public final class KeyChoice implements AutoCloseable {
         return Math.multiplyExact(Math.multiplyExact(runs, heads), Math.addExact(2, Math.addExact(columns, diagonals)));
     }
 
-    /** Most runs of a step of some tokens, one sparse slice of a sequence each. */
+    /** Most runs of a step of some tokens, one sparse slice of a sequence each: slices are cut where chunks begin. */
     public static int mostRuns(int tokens, int sequences, int chunkLength) {
-        // Of n tokens in a row at most (n - 1) / chunkLength + 1 begin a chunk.
+        // Of n tokens in a row at most n / chunkLength, rounded up, begin a chunk.
         return chunkLength == 0 ? sequences : 2 * sequences + tokens / chunkLength;
     }
 

@@ -13,12 +13,13 @@ import java.util.concurrent.atomic.AtomicInteger;
 /**
  * A model whose next token is a function of all tokens before it, read from a paged cache as attention would read it: a wrong page,
  * position or order changes the answer, and so does a token that was cached with other positions than the rest. To a script a token with
- * stretched positions is {@value #STRETCHED} larger.
+ * stretched positions is {@value #STRETCHED} larger, and one of a sparse slice is larger by a number that tells the slice.
  */
 final class FakeModel implements StepModel {
     static final int ROWS = 97;
     static final int WIDTH = 4;
     static final int STRETCHED = 1000;
+    private static final int SPARSE = 2000;
 
     /** Which token follows. */
     interface Script {
@@ -122,7 +123,8 @@ final class FakeModel implements StepModel {
             sawStretched |= batch.stretched(b);
             promptLength = batch.promptLength(b);
             for (int t = batch.start(b); t < batch.start(b + 1); t++) {
-                slots[batch.slot(t)] = batch.token(t) + (batch.stretched(b) ? STRETCHED : 0);
+                int sparse = batch.sparse(b) ? slice(batch.cached(b), batch.cached(b) + batch.start(b + 1) - batch.start(b)) : 0;
+                slots[batch.slot(t)] = batch.token(t) + (batch.stretched(b) ? STRETCHED : 0) + sparse;
             }
             while (r < batch.outputs() && batch.output(r) < batch.start(b + 1)) {
                 int length = batch.position(batch.output(r)) + 1;
@@ -136,6 +138,10 @@ final class FakeModel implements StepModel {
                 r++;
             }
         }
+    }
+
+    private static int slice(int begin, int end) {
+        return SPARSE * (1 + begin + 7 * end);
     }
 
     @Override
@@ -180,11 +186,26 @@ final class FakeModel implements StepModel {
      * @param bounded whether {@code count} was asked for
      */
     static int[] expected(Script script, int[] prompt, int count, int endToken, int plainLength, boolean bounded) {
+        return expected(script, prompt, count, endToken, plainLength, bounded, 0);
+    }
+
+    /**
+     * What {@code script} answers where the prompt is prefilled sparsely.
+     *
+     * @param sparseSlice tokens of a slice, or 0 if it is not
+     */
+    static int[] expected(
+            Script script, int[] prompt, int count, int endToken, int plainLength, boolean bounded, int sparseSlice) {
         int[] all = Arrays.copyOf(prompt, prompt.length + count);
         int length = prompt.length;
         while (length < all.length) {
             boolean stretched = length > plainLength || bounded && all.length > plainLength;
-            int next = script.next(stretched ? Arrays.stream(all).map(id -> id + STRETCHED).toArray() : all, length);
+            int[] seen = stretched ? Arrays.stream(all).map(id -> id + STRETCHED).toArray() : all.clone();
+            for (int p = 0; sparseSlice > 0 && p < prompt.length; p++) {
+                int begin = p / sparseSlice * sparseSlice;
+                seen[p] += slice(begin, Math.min(prompt.length, begin + sparseSlice));
+            }
+            int next = script.next(seen, length);
             all[length++] = next;
             if (next == endToken) {
                 break;

@@ -44,7 +44,8 @@ class TraceTest {
         int pages = 4 + random.nextInt(40);
         Engine.Limits limits = new Engine.Limits(
                 1 + random.nextInt(1500), 1 + random.nextInt(80), 1 + random.nextInt(6), random.nextInt(60),
-                random.nextBoolean() ? LongContext.ALWAYS_PLAIN : random.nextInt(120));
+                random.nextBoolean() ? LongContext.ALWAYS_PLAIN : random.nextInt(120),
+                random.nextBoolean() ? Engine.Limits.NEVER_SPARSE : random.nextInt(120));
         AtomicInteger served = new AtomicInteger();
         FakeModel.Script script = random.nextBoolean() ? FakeModel.HASH : FakeModel.REPEATING;
         try (Fixture f = new Fixture(script, pages, limits)) {
@@ -54,7 +55,7 @@ class TraceTest {
                 long userSeed = random.nextLong();
                 Thread user = new Thread(() -> {
                     try {
-                        served.addAndGet(user(f, limits.plainLength(), script, new Random(userSeed)));
+                        served.addAndGet(user(f, limits, script, new Random(userSeed)));
                     } catch (Throwable t) {
                         synchronized (failures) {
                             failures.add(t);
@@ -80,7 +81,7 @@ class TraceTest {
         }
     }
 
-    private static int user(Fixture f, int plainLength, FakeModel.Script script, Random random) throws Exception {
+    private static int user(Fixture f, Engine.Limits limits, FakeModel.Script script, Random random) throws Exception {
         int served = 0;
         for (int i = 0; i < 25; i++) {
             int length = 1 + random.nextInt(random.nextInt(4) == 0 ? f.engine.maxLength() : Math.min(40, f.engine.maxLength()));
@@ -97,8 +98,9 @@ class TraceTest {
                 assertEquals(FakeModel.WIDTH, f.engine.run(job).await(f.engine::stop).length);
                 continue;
             }
-            int[] expected =
-                    FakeModel.expected(script, prompt, answerLength(f, length, most), Fixture.END, plainLength, most > 0);
+            int sparseSlice = length > limits.sparseThreshold() ? limits.prefillSlice() : 0;
+            int[] expected = FakeModel.expected(
+                    script, prompt, answerLength(f, length, most), Fixture.END, limits.plainLength(), most > 0, sparseSlice);
             Generation g;
             try {
                 g = f.submit(prompt.clone(), most, -1, random.nextInt(3) * random.nextInt(9), AnswerText.NONE);

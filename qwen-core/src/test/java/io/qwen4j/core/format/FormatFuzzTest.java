@@ -9,6 +9,7 @@ import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelLimits;
 import io.qwen4j.WeightType;
 import io.qwen4j.core.model.QwenConfig;
+import io.qwen4j.core.model.SparseBudgets;
 import io.qwen4j.core.testing.GgufBytes;
 import io.qwen4j.core.testing.SafetensorsBuilder;
 import io.qwen4j.core.testing.TinyCheckpoints;
@@ -107,6 +108,23 @@ class FormatFuzzTest {
     }
 
     @Test
+    void sparseBudgets() throws IOException {
+        Path file = temp.resolve(SparseBudgetsFile.NAME);
+        SparseBudgetsFile.write(SparseBudgets.uniform(3, 4, 1000, 6096), file);
+        byte[] good = Files.readAllBytes(file);
+        Random random = random(SparseBudgetsFile.NAME);
+        for (long end = end(); System.currentTimeMillis() < end; ) {
+            byte[] damaged = damage(random, good, good.length);
+            Files.write(file, damaged);
+            check(damaged, () -> {
+                SparseBudgets read = SparseBudgetsFile.read(file, 3, 4);
+                assertTrue(read.mostColumns() <= 1 << 24 && read.mostDiagonals() <= 1 << 24);
+            });
+        }
+        assertEquals(List.of(), Refusals.openBelow(temp));
+    }
+
+    @Test
     void ggufHeader() throws IOException {
         Path file = temp.resolve("m.gguf");
         byte[] good = gguf(file);
@@ -202,12 +220,20 @@ class FormatFuzzTest {
     }
 
     private void check(Path model, byte[] damaged) {
-        long before = threads.getCurrentThreadAllocatedBytes();
-        try (Checkpoint c = CheckpointReader.open(model, ModelLimits.DEFAULT)) {
-            for (String name : c.tensorNames()) {
-                c.tensor(name).ifPresent(TinyCheckpoints::bytes);
+        check(damaged, () -> {
+            try (Checkpoint c = CheckpointReader.open(model, ModelLimits.DEFAULT)) {
+                for (String name : c.tensorNames()) {
+                    c.tensor(name).ifPresent(TinyCheckpoints::bytes);
+                }
+                c.describe();
             }
-            c.describe();
+        });
+    }
+
+    private void check(byte[] damaged, Runnable open) {
+        long before = threads.getCurrentThreadAllocatedBytes();
+        try {
+            open.run();
         } catch (ModelFileException e) {
             assertTrue(e.getMessage().length() < 2000);
         } catch (RuntimeException | Error e) {

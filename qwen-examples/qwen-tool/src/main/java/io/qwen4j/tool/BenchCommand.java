@@ -43,7 +43,7 @@ final class BenchCommand implements Command {
 
     @Override
     public String synopsis() {
-        return "MODEL [--prompt-tokens P] [--generate-tokens G] [--depth D] [--sequences N] [--repetitions R] [--sparse] [--json]";
+        return "MODEL [--prompt-tokens P] [--generate-tokens G] [--depth D] [--sequences N] [--sparse] [--json]";
     }
 
     @Override

@@ -270,6 +270,64 @@ class CommandsTest {
         assertTrue(table.contains("decode       8 tokens of each of 3 sequences at depth 16: "), table);
     }
 
+    @Test
+    void sparsePrefillIsCalibratedMeasuredAndUsed() throws Exception {
+        Path text = Files.writeString(temporary.resolve("t.txt"), filler());
+        Path budgets = temporary.resolve("b.json");
+        String[] calibrate = {
+            "calibrate-sparse", "--file", text.toString(), "--output", budgets.toString(), "--tokens", "900", "--recall", "0.9",
+            "--backend", "java"
+        };
+        String line = Tool.run(calibrate).succeeded().out();
+        assertTrue(line.matches("4 layers of 4 heads, 900 tokens: columns \\d+ \\(at most \\d+\\), diagonals .*last slice\n"), line);
+        assertTrue(Files.readString(budgets).startsWith("[\n{\"0\": [\"vertical_and_slash\", "), Files.readString(budgets));
+
+        String[] bench = {
+            "bench", "--sparse", "--sparse-prefill", budgets.toString(), "--file", text.toString(), "--prompt-tokens", "300,900",
+            "--backend", "java"
+        };
+        String[] rows = Tool.run(bench).succeeded().out().split("\n");
+        assertEquals(3, rows.length);
+        String[] longer = rows[2].strip().split("\\s+");
+        assertEquals("900", longer[0]);
+        assertTrue(Double.parseDouble(longer[2]) >= 0.9, rows[2]);
+        String json = Tool.run(Stream.concat(Stream.of(bench), Stream.of("--json", "--follow", "sparse")).toArray(String[]::new))
+                .succeeded().out();
+        assertTrue(json.startsWith("{\"follow\":\"sparse\",\"lengths\":[{\"tokens\":300,\"mean_recall\":"), json);
+        String random = Tool.run("bench", "--sparse", "--sparse-prefill", "30,100", "--prompt-tokens", "300", "--backend", "java")
+                .succeeded().out();
+        assertEquals(2, random.split("\n").length, random);
+
+        String prompt = "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
+                + filler().substring(0, 1500) + QUESTION + "<|im_end|>\n<|im_start|>assistant\n";
+        String[] generate = {"generate", "--prompt", prompt, "--greedy", "--max-tokens", "20", "--backend", "java"};
+        String dense = Tool.run(generate).succeeded().out();
+        String all = Tool.run(Stream.concat(
+                Stream.of(generate), Stream.of("--sparse-prefill", "9999,9999", "--sparse-threshold", "100")).toArray(String[]::new))
+                .succeeded().out();
+        assertEquals(dense, all);
+
+        assertTrue(Tool.run("generate", "--prompt", "a", "--sparse-prefill", "auto").failure()
+                .contains("sparse_attention_config.json: sparse prefill was asked for"));
+        assertTrue(Tool.run("bench", "--sparse", "--sparse-prefill", "30,100", "--file", text.toString(), "--prompt-tokens", "64K")
+                .failure().contains("65536 tokens are needed for these measurements, the text has"));
+        assertTrue(Tool.run("calibrate-sparse", "--file", text.toString(), "--output", budgets.toString(), "--tokens", "99999").failure()
+                .contains("--tokens 99999 were asked for, the text has"));
+    }
+
+    /** Sentences that do not come twice in the same order. */
+    private static String filler() {
+        String[] who = {"lion", "bird", "girl", "king", "fish", "boy"};
+        String[] what = {"saw", "found", "liked", "took"};
+        StringBuilder text = new StringBuilder();
+        java.util.Random random = new java.util.Random(1);
+        for (int i = 0; i < 220; i++) {
+            text.append("The ").append(who[random.nextInt(who.length)]).append(' ').append(what[random.nextInt(what.length)]).append(" the ")
+                    .append(who[random.nextInt(who.length)]).append(". ");
+        }
+        return text.toString();
+    }
+
     @ParameterizedTest
     @CsvSource({"mean", "last"})
     void embeddingsHaveLengthOne(String pooling) {

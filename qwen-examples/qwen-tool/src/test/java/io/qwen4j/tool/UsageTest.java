@@ -61,6 +61,19 @@ class UsageTest {
             bench --repetitions 0                               | --repetitions must be a whole number from 1
             bench --sequences 0                                 | --sequences must be a whole number from 1
             bench --sequences 257                               | --sequences must be at most 256
+            bench --sparse --prompt-tokens 16K,,1               | --prompt-tokens must be numbers of tokens such as 512,16K,64K
+            bench --sparse --prompt-tokens 0                    | --prompt-tokens must be numbers of tokens
+            bench --sparse --prompt-tokens 9999999K             | --prompt-tokens must be numbers of tokens
+            bench --sparse --follow both                        | --follow must be dense or sparse
+            bench --follow dense                                | --follow needs --sparse
+            bench --file t                                      | --file needs --sparse
+            generate --sparse-threshold 5                       | --sparse-threshold needs --sparse-prefill
+            generate --sparse-prefill 0,100                     | --sparse-prefill: columns must be
+            generate --sparse-prefill auto --sparse-threshold x | --sparse-threshold must be a whole number
+            calibrate-sparse --output b                         | --file is missing
+            calibrate-sparse --file t                           | --output is missing
+            calibrate-sparse --file t --output b --recall 1     | --recall must be a number above 0 and below 1, found '1'
+            calibrate-sparse --file t --output b --tokens 0     | --tokens must be a whole number from 1
             embed --pooling max                                 | --pooling must be one of MEAN, LAST
             chat --message a --top-p 2                          | topP must be
             """)
@@ -80,7 +93,8 @@ class UsageTest {
     @ParameterizedTest
     @ValueSource(
             strings = {
-                "chat", "generate", "tokenize", "render", "logits", "perplexity", "inspect", "quantize", "synthesize", "bench", "embed"
+                "chat", "generate", "tokenize", "render", "logits", "perplexity", "inspect", "quantize", "synthesize", "bench", "embed",
+                "calibrate-sparse"
             })
     void everyCommandHasHelp(String command) {
         for (List<String> words : List.of(List.of("help", command), List.of(command, "--help"), List.of(command, "-h"))) {
