@@ -32,6 +32,8 @@ record ContextPlan(int contextLength, KvLayout layout, int maxTokens, int maxLog
     private static final Logger LOG = LoggerFactory.getLogger(ContextPlan.class);
     // A slot of the cache is counted in an int.
     private static final long MOST_TOKENS = (long) Integer.MAX_VALUE - KvPages.PAGE_TOKENS;
+    // They are one array of integers.
+    private static final long MOST_CHOSEN_BYTES = 4L * Integer.MAX_VALUE;
 
     /**
      * Plans.
@@ -98,7 +100,7 @@ record ContextPlan(int contextLength, KvLayout layout, int maxTokens, int maxLog
         try {
             MemoryNeeds needs = MemoryNeeds.of(checkpoint, config, ops, options.quantization(), maxTokens, maxLogitsRows, layout);
             if (sparse != null) {
-                needs = needs.withMore(ChosenAttention.bytes(sparse.within(contextLength), mostRuns(config, options)));
+                needs = needs.withMore(chosenBytes(sparse.within(contextLength), mostRuns(config, options), availableBytes));
             }
             needs.totalBytes();
             return needs;
@@ -106,6 +108,16 @@ record ContextPlan(int contextLength, KvLayout layout, int maxTokens, int maxLog
             throw new InsufficientMemoryException("a KV cache of " + layout.pages() + " pages of " + layout.pageTokens()
                     + " tokens takes more bytes than there are numbers for; ask for a shorter context", Long.MAX_VALUE, availableBytes);
         }
+    }
+
+    private static long chosenBytes(SparseBudgets sparse, int mostRuns, long availableBytes) {
+        long bytes = ChosenAttention.bytes(sparse, mostRuns);
+        if (bytes > MOST_CHOSEN_BYTES) {
+            throw new InsufficientMemoryException("the keys that sparse prefill chooses take " + bytes + " bytes with budgets of up to "
+                    + sparse.mostColumns() + " columns and " + sparse.mostDiagonals() + " diagonals, at most " + MOST_CHOSEN_BYTES
+                    + "; take smaller budgets or fewer requests at a time", bytes, availableBytes);
+        }
+        return bytes;
     }
 
     /** Most runs of sparse slices in a step. */

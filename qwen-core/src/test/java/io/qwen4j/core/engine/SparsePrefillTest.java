@@ -200,6 +200,15 @@ class SparsePrefillTest {
         }
     }
 
+    @Test
+    void moreChosenKeysThanAnArrayHoldsAreRefused() {
+        QwenConfig wide = new QwenConfig("qwen2", 1, 64, 64, 64, 16, 96, 96, true, 1e-6f, 1 << 20, new QwenConfig.Rope(10000, null));
+        Path path = TinyCheckpoints.directory(directory.resolve("wide"), wide, WeightType.F32, 1);
+        LoadOptions options = options(SparsePrefill.uniform(1 << 24, 1 << 24)).contextLength(1 << 22).cacheTokens(1024).build();
+        InsufficientMemoryException e = assertThrows(InsufficientMemoryException.class, () -> QwenModel.load(path, options));
+        assertTrue(e.getMessage().contains("with budgets of up to 4194304 columns and 4194304 diagonals"), e.getMessage());
+    }
+
     private static long required(Runnable plan) {
         return assertThrows(InsufficientMemoryException.class, plan::run).requiredBytes();
     }

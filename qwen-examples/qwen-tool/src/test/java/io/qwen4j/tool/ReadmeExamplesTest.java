@@ -18,6 +18,9 @@ import io.qwen4j.ProgressListener;
 import io.qwen4j.QwenModel;
 import io.qwen4j.SamplingOptions;
 import io.qwen4j.Score;
+import io.qwen4j.SparseAttention;
+import io.qwen4j.SparseCalibration;
+import io.qwen4j.SparsePrefill;
 import io.qwen4j.ToolCall;
 import io.qwen4j.ToolSpec;
 import io.qwen4j.WeightType;
@@ -306,6 +309,26 @@ class ReadmeExamplesTest {
             assertTrue(similarity > 0 && similarity <= 1.001f, "similarity " + similarity);
         }
         assertTrue(printed().endsWith("true\n"));
+    }
+
+    @Test
+    void sparsePrefill() {
+        Path budgets = temporary.resolve("budgets.json");
+        String text = "The lion saw the bird. The girl found a red fish. ".repeat(60);
+        try (QwenModel model = QwenModel.load(TinyQwen.directory())) {
+            int[] tokens = model.tokenizer().encode(text);
+            SparseCalibration found = SparseAttention.calibrate(     // keeps 95 % of each head's attention weight
+                    TinyQwen.directory(), LoadOptions.DEFAULT, tokens, 0.95, budgets, ProgressListener.none());
+            System.out.println(found.worstRecall());
+
+            LoadOptions options = LoadOptions.builder()
+                    .sparsePrefill(SparsePrefill.of(budgets).withThreshold(512))    // of prompts beyond 512 tokens; the default is 32,768
+                    .build();
+            assertTrue(Double.parseDouble(printed().strip()) >= 0.95);
+            try (QwenModel sparse = QwenModel.load(TinyQwen.directory(), options)) {
+                assertTrue(sparse.generate(text).await().usage().promptTokens() > 512);
+            }
+        }
     }
 
     @Test
