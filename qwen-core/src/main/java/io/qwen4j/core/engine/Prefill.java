@@ -13,6 +13,7 @@ import io.qwen4j.core.model.QwenConfig;
 import io.qwen4j.core.model.QwenDecoder;
 import io.qwen4j.core.model.QwenWeights;
 import io.qwen4j.core.model.SparseBudgets;
+import io.qwen4j.core.ops.Activation;
 import io.qwen4j.core.ops.Batch;
 import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.Ops;
@@ -30,8 +31,17 @@ final class Prefill<A extends LayerAttention> implements AutoCloseable {
     private final Batch batch;
     private final KvPages pages;
 
-    /** What an attention is made for. */
-    record Parts(Ops ops, QwenConfig config, SparseBudgets budgets, int maxTokens, int mostRuns) {}
+    /**
+     * What an attention is made of.
+     *
+     * @param owned frees what is added to it when the prefill is closed
+     */
+    record Parts(Ops ops, QwenConfig config, SparseBudgets budgets, int maxTokens, int mostRuns, FreeList owned) {
+        /** An activation that is freed with the prefill. */
+        Activation activation(int columns) {
+            return owned.add(ops.activation(maxTokens, columns));
+        }
+    }
 
     /**
      * Loads a model.
@@ -39,7 +49,7 @@ final class Prefill<A extends LayerAttention> implements AutoCloseable {
      * @param asked options of the user; those of context and concurrency are replaced
      * @param tokens longest text
      * @param budgets those of the attention, for the memory that it takes
-     * @param maker makes the attention, which this prefill closes
+     * @param maker makes the attention
      */
     Prefill(Path model, LoadOptions asked, int tokens, Function<QwenConfig, SparseBudgets> budgets, Function<Parts, A> maker) {
         LoadOptions options = options(asked, tokens);
@@ -55,7 +65,7 @@ final class Prefill<A extends LayerAttention> implements AutoCloseable {
             vocabularyRows = config.vocabularyRows();
             plainLength = reach.plainLength();
             slice = plan.prefillSlice(options);
-            attention = owned.add(maker.apply(new Parts(ops, config, sparse, plan.maxTokens(), plan.mostRuns(config, options))));
+            attention = maker.apply(new Parts(ops, config, sparse, plan.maxTokens(), plan.mostRuns(config, options), owned));
             decoder = owned.add(
                     new QwenDecoder(config, weights, ops, plan.maxTokens(), plan.maxLogitsRows(), cache, attention));
             batch = owned.add(new Batch(ops, plan.maxTokens(), 1, plan.pagesOfSequence(), KvPages.PAGE_TOKENS));

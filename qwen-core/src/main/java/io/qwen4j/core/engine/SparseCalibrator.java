@@ -42,7 +42,6 @@ public final class SparseCalibrator implements LayerAttention {
     private final Activation sparseSums;
     private final Activation unused;
     private final ChosenKeyCount keyCount = new ChosenKeyCount();
-    private final FreeList owned = new FreeList();
     private int every = 1;
     private int slice;
     private int measured;
@@ -81,12 +80,11 @@ public final class SparseCalibrator implements LayerAttention {
         Arrays.fill(lowest, 1);
         columns = new Candidate(heads);
         diagonals = new Candidate(heads);
-        Ops ops = parts.ops();
-        choice = owned.add(new KeyChoice(
-                ops, parts.mostRuns(), heads, parts.budgets().mostColumns(), parts.budgets().mostDiagonals()));
-        denseSums = owned.add(ops.activation(parts.maxTokens(), heads));
-        sparseSums = owned.add(ops.activation(parts.maxTokens(), heads));
-        unused = owned.add(ops.activation(parts.maxTokens(), heads * parts.config().headSize()));
+        choice = parts.owned().add(new KeyChoice(
+                parts.ops(), parts.mostRuns(), heads, parts.budgets().mostColumns(), parts.budgets().mostDiagonals()));
+        denseSums = parts.activation(heads);
+        sparseSums = parts.activation(heads);
+        unused = parts.activation(heads * parts.config().headSize());
     }
 
     /** Implements {@link io.qwen4j.SparseAttention#calibrate}. */
@@ -249,10 +247,5 @@ public final class SparseCalibrator implements LayerAttention {
                 Arrays.stream(lowest).min().orElse(1),
                 recallSum / recallCount,
                 (double) chosenKeys / allKeys);
-    }
-
-    @Override
-    public void close() {
-        owned.close();
     }
 }

@@ -31,7 +31,6 @@ public final class SparseMeter implements LayerAttention {
     private final Activation sparseSums;
     private final Activation unused;
     private final ChosenKeyCount keyCount = new ChosenKeyCount();
-    private final FreeList owned = new FreeList();
     private final double[] recalls;
     private double sliceRecall;
     private long slices;
@@ -49,11 +48,10 @@ public final class SparseMeter implements LayerAttention {
         layers = parts.config().layers();
         heads = parts.config().heads();
         recalls = new double[layers * heads];
-        Ops ops = parts.ops();
-        chosen = owned.add(new ChosenAttention(ops, parts.budgets(), parts.mostRuns()));
-        denseSums = owned.add(ops.activation(parts.maxTokens(), heads));
-        sparseSums = owned.add(ops.activation(parts.maxTokens(), heads));
-        unused = owned.add(ops.activation(parts.maxTokens(), heads * parts.config().headSize()));
+        chosen = parts.owned().add(new ChosenAttention(parts.ops(), parts.budgets(), parts.mostRuns()));
+        denseSums = parts.activation(heads);
+        sparseSums = parts.activation(heads);
+        unused = parts.activation(heads * parts.config().headSize());
     }
 
     /** Implements {@link io.qwen4j.SparseAttention#measure}. */
@@ -163,10 +161,5 @@ public final class SparseMeter implements LayerAttention {
                 (sparseNanos + choosingNanos) / 1e9,
                 choosingNanos / 1e9,
                 other / 1e9);
-    }
-
-    @Override
-    public void close() {
-        owned.close();
     }
 }

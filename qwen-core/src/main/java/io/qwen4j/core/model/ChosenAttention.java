@@ -8,7 +8,7 @@ import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.Ops;
 
 /** Lets the sparse slices of a batch attend to keys that are chosen within budgets, and the others to all keys. */
-public final class ChosenAttention implements LayerAttention {
+public final class ChosenAttention implements LayerAttention, AutoCloseable {
     private final SparseBudgets budgets;
     private final KeyChoice choice;
 
@@ -64,6 +64,7 @@ public final class ChosenAttention implements LayerAttention {
         ops.chooseKeys(qkv, rotations, batch, shape, cache, layer, choice);
     }
 
+    /** Frees its memory. Idempotent. */
     @Override
     public void close() {
         choice.close();

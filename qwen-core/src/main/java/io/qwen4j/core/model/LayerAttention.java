@@ -7,7 +7,7 @@ import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.Ops;
 
 /** How a decoder attends in each layer: with all keys, with chosen ones, or watched. Used by the engine thread. */
-public interface LayerAttention extends AutoCloseable {
+public interface LayerAttention {
     /** All tokens attend to all keys. */
     LayerAttention DENSE = Ops::attention;
 
@@ -24,8 +24,4 @@ public interface LayerAttention extends AutoCloseable {
             KvCache cache,
             int layer,
             Activation out);
-
-    /** Frees its memory. Idempotent. */
-    @Override
-    default void close() {}
 }

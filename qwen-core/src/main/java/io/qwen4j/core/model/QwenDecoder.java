@@ -35,7 +35,7 @@ public final class QwenDecoder implements AutoCloseable {
      * @param maxTokens most tokens of a batch
      * @param maxOutputs most rows of logits at a time; one takes 4 V bytes (608 KB for V = 151,936)
      * @param cache a cache of {@code config.layers()} layers, {@code kvHeads()} heads of {@code headSize()}
-     * @param attention how its tokens attend; closed by who made it
+     * @param attention how its tokens attend
      */
     public QwenDecoder(
             QwenConfig config,
