@@ -17,10 +17,10 @@ public final class SparseAttention {
      * Finds budgets for each layer and head and writes them in the form of the published {@code sparse_attention_config.json}.
      *
      * <p>The tokens are prefilled in slices with all keys. Beginning with the least budgets, in each measured slice the budgets of a head
-     * are raised, of columns or of diagonals, whichever gains more recall for the keys that it adds, until the mean recall of the slice's queries
-     * reaches {@code recall} in every run of queries (a slice, cut at the borders of chunks). So it holds for all measured runs. At most 32 slices
-     * are measured, evenly spaced, the last one among them: the cost is that of a prefill and of a few dozen prefills' attention of those
-     * slices. The score written beside budgets is the lowest recall seen with them.
+     * are raised, of columns or of diagonals, whichever gains more recall for the keys that it adds, until the mean recall of the slice's
+     * queries reaches {@code recall} in every run of queries (a slice, cut at the borders of chunks). So it holds for all measured runs.
+     * Up to 33 slices are measured, evenly spaced, the last one among them: the cost is that of a prefill and of a few dozen prefills'
+     * attention of those slices. The score written beside budgets is the lowest recall seen with them.
      *
      * <p>Sparse prefill is only as good as calibrated where prompts are like the text and not much longer.
      *
@@ -43,12 +43,12 @@ public final class SparseAttention {
     }
 
     /**
-     * Prefills a text once for each length and attends twice in every slice and layer, to all keys and to the chosen ones, over the same cache:
-     * what is lost, and what is gained.
+     * Prefills a text once for each length and attends twice in every slice and layer, to all keys and to the chosen ones, over the same
+     * cache: what is lost, and what is gained.
      *
      * @param model a Hugging Face directory or a GGUF file
-     * @param options how to load it; {@code sparsePrefill} says with which budgets and must be there, its threshold, {@code contextLength} and
-     *     {@code maxConcurrent} are not looked at
+     * @param options how to load it; {@code sparsePrefill} says with which budgets and must be there; its threshold,
+     *     {@code contextLength} and {@code maxConcurrent} are not looked at
      * @param tokens the text
      * @param lengths numbers of its first tokens to prefill, each at least 1
      * @param followSparse whether the next layer takes what came of the chosen keys, as in use, instead of what came of all

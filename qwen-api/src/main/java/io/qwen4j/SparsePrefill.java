@@ -5,11 +5,11 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * How long prompts are prefilled with sparse attention: each head attends to some single keys that all queries see (columns), and to keys at
- * some distances (diagonals), chosen anew for each slice of the prompt ({@link LoadOptions#prefillSlice()}) by its last 64 queries (the
- * "vertical-slash" pattern of MInference, Jiang et al., 2407.02490, as in the Qwen2.5-1M report). That saves a part of the quadratic work of
- * attention and changes answers slightly; choosing costs about as much as 64 queries that attend to all keys, so it weighs less in larger slices. Answers are then
- * generated with all keys; scores, logits and embeddings are always computed with all keys.
+ * How long prompts are prefilled with sparse attention: each head attends to some single keys that all queries see (columns), and to keys
+ * at some distances (diagonals), chosen anew for each slice of the prompt ({@link LoadOptions#prefillSlice()}) by its last 64 queries
+ * (the "vertical-slash" pattern of MInference, Jiang et al., 2407.02490, as in the Qwen2.5-1M report). That saves a part of the quadratic
+ * work of attention and changes answers slightly; choosing costs about as much as 64 queries that attend to all keys, so it weighs less
+ * in larger slices. Answers are then generated with all keys; scores, logits and embeddings are always computed with all keys.
  *
  * <p>How many keys a head may choose, its budgets, comes from a file in the form of the published {@code sparse_attention_config.json},
  * which {@link SparseAttention#calibrate} writes for any model. Immutable.

@@ -127,9 +127,9 @@ final class Scheduler {
     }
 
     /**
-     * The next slice of a sparse prompt, or 0 if it does not fit in a budget. The keys that it attends to depend on where it begins and ends, so
-     * that must not depend on what runs beside it: it begins at a multiple of the slice's size, also when it is computed again. The
-     * oldest prompt has the whole budget, so it gets on.
+     * The next slice of a sparse prompt, or 0 if it does not fit in a budget. The keys that it attends to depend on where it begins and
+     * ends, so that must not depend on what runs beside it: it begins at a multiple of the slice's size, also when it is computed again.
+     * The oldest prompt has the whole budget, so it gets on.
      */
     private int wholeSlice(Sequence s, int budget) {
         int whole = Math.min(s.sparseRest(), prefillSlice);

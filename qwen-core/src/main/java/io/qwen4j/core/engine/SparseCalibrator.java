@@ -19,8 +19,8 @@ import java.util.Arrays;
 import java.util.stream.IntStream;
 
 /**
- * Finds the least budgets with which sparse attention keeps a share of the attention weight: Algorithm 1 of the Qwen2.5-1M report, begun with
- * the least budgets instead of published ones. The model goes on with what comes of all keys.
+ * Finds the least budgets with which sparse attention keeps a share of the attention weight: Algorithm 1 of the Qwen2.5-1M report, begun
+ * with the least budgets instead of published ones. The model goes on with what comes of all keys.
  */
 public final class SparseCalibrator implements LayerAttention {
     /** Below this there is nothing to choose in any slice but the last. */

@@ -100,15 +100,15 @@ class SparseBudgetsFileTest {
             [{"0": H, "-1": H}, {"0": H, "1": H}]                 | SHAPE       | layer 0 has a head "-1"
             [{"0": H, "": H}, {"0": H, "1": H}]                   | SHAPE       | layer 0 has a head ""
             [{"0": H, "1": H, "1": H}, {"0": H, "1": H}]          | DUPLICATE   | layer 0, head 1 occurs twice
-            [{"0": H, "1": ["dense", 1, 2, 1]}]                   | UNSUPPORTED | layer 0, head 1 is of kind "dense", which is not supported
-            [{"0": H, "1": [K, -1, 2, 1]}]                        | CONFIG      | layer 0, head 1: the number of columns is -1, expected 0 to 16777216
-            [{"0": H, "1": [K, 1, 16777217, 1]}]                  | CONFIG      | layer 0, head 1: the number of diagonals is 16777217
+            [{"0": H, "1": ["dense", 1, 2, 1]}]                   | UNSUPPORTED | head 1 is of kind "dense", which is not
+            [{"0": H, "1": [K, -1, 2, 1]}]                        | CONFIG      | head 1: the number of columns is -1, expected 0 to
+            [{"0": H, "1": [K, 1, 16777217, 1]}]                  | CONFIG      | head 1: the number of diagonals is 16777217
             [{"0": H, "1": [K, 99999999999999999999, 2, 1]}]      | CONFIG      | the number of columns is 99999999999999999999
-            [{"0": H, "1": [K, 1.5, 2, 1]}]                       | CORRUPT     | layer 0, head 1: the number of columns must be an integer, found a number
-            [{"0": H, "1": [K, 1, 2, NaN]}]                       | CONFIG      | layer 0, head 1: the score is NaN, expected a finite number
+            [{"0": H, "1": [K, 1.5, 2, 1]}]                       | CORRUPT     | the number of columns must be an integer, found a number
+            [{"0": H, "1": [K, 1, 2, NaN]}]                       | CONFIG      | head 1: the score is NaN, expected a finite number
             [{"0": H, "1": [K, 1, 2]}]                            | CORRUPT     | layer 0, head 1: the score must be a number
-            [{"0": H, "1": [K, 1, 2, 1, 3]}]                      | CORRUPT     | layer 0, head 1: what follows the score must be
-            [{"0": H, "1": [1, 1, 2, 1]}]                         | CORRUPT     | layer 0, head 1: the kind must be a string, found an integer
+            [{"0": H, "1": [K, 1, 2, 1, 3]}]                      | CORRUPT     | head 1: what follows the score must be
+            [{"0": H, "1": [1, 1, 2, 1]}]                         | CORRUPT     | head 1: the kind must be a string, found an integer
             [{"0": H, "1": {}}]                                   | CORRUPT     | layer 0, head 1 must be a list, found an object
             [[]]                                                  | CORRUPT     | layer 0 must be an object, found a list
             {"0": []}                                             | CORRUPT     | the file must be a list, found an object

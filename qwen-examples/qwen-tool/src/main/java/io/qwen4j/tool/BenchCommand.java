@@ -57,10 +57,10 @@ final class BenchCommand implements Command {
                 + "of context each (at least 1), then G tokens of each, timed as they reach their reader, from the first token of the "
                 + "sequence that starts last; with that, the median and the slowest step. Prefill: one request of D + P tokens; the time "
                 + "of one of D tokens is subtracted. Time to first token is that of the whole prefill request. End tokens are ignored. "
-                + "Figures are medians, then minimum and maximum. With --sparse, one prefill of each length attends twice in every slice and "
-                + "layer, to all keys and to those that sparse prefill chooses: it shows attention recall (the mean of all heads, the worst "
-                + "head, the last slice), the share of keys computed, the seconds of attention to all keys, to the chosen ones with choosing "
-                + "them, and of choosing alone, and how many times faster attention and the whole prefill are.";
+                + "Figures are medians, then minimum and maximum. With --sparse, one prefill of each length attends twice in every slice "
+                + "and layer, to all keys and to those that sparse prefill chooses. It shows attention recall (the mean of all heads, the "
+                + "worst head, the mean of the last slice), the share of keys computed, the seconds of attention to all keys, to the "
+                + "chosen ones with choosing them, and of choosing alone, and those of the whole prefill.";
     }
 
     @Override

@@ -31,10 +31,10 @@ final class CalibrateSparseCommand implements Command {
 
     @Override
     public String details() {
-        return "Prefills the text with all keys. In up to 32 slices of it each head gets as many columns (keys that all queries see) and "
-                + "diagonals (distances) as it needs to keep the share R of its attention weight, averaged over the queries of the slice. "
-                + "Writes them in the form of the published sparse_attention_config.json, for --sparse-prefill. The text should be like the "
-                + "prompts to come and about as long.";
+        return "Prefills the text with all keys. In about 32 slices of it each head gets as many columns (keys that all queries see) "
+                + "and diagonals (distances) as it needs to keep the share R of its attention weight, averaged over the queries of the "
+                + "slice. Writes them in the form of the published sparse_attention_config.json, for --sparse-prefill. The text should be "
+                + "like the prompts to come and about as long.";
     }
 
     @Override

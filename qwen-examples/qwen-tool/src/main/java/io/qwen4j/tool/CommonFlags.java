@@ -24,7 +24,7 @@ final class CommonFlags {
             Option.value("--kv-cache", "f32|f16|bf16", "storage of keys and values (default f16; f32 for logits and perplexity)"),
             Option.value("--activations", "int8|int16", "precision of activations at quantized weights (default int8, int16 with logits)"),
             Option.value("--prefill-slice", "N", "most prompt tokens computed in one step, 1 to 4096 (default 512)"),
-            Option.value("--sparse-prefill", "auto|FILE|V,S", "prefill long prompts sparsely, with the model's budgets, a file's, or V and S"),
+            Option.value("--sparse-prefill", "auto|FILE|V,S", "prefill long prompts sparsely: budgets of the model, of a file, or V and S"),
             Option.value("--sparse-threshold", "N", "prompts of more tokens than N are long (default 32768)"),
             Option.flag("--verbose", "show log messages, and where an error came from"),
             Option.flag("--help", "show the help of the command"));
