@@ -21,7 +21,17 @@ final class JavaAttention implements Workers.Task {
         private double[] scores = new double[0];
         private double[] sums = new double[0];
         private float[] row = new float[0];
+        private @Nullable JavaQueries query;
         private final JavaChosenKeys keys = new JavaChosenKeys();
+
+        private JavaQueries query(AttentionShape shape) {
+            JavaQueries made = query;
+            if (made == null || !made.isOf(shape)) {
+                made = new JavaQueries(shape, 1);
+                query = made;
+            }
+            return made;
+        }
 
         private void fit(int length, int headSize) {
             if (scores.length < length) {
@@ -80,7 +90,7 @@ final class JavaAttention implements Workers.Task {
         s.fit(position + 1, size);
         boolean sparse = choose(s.keys, b, t, head);
 
-        JavaQueries query = new JavaQueries(shape, 1);
+        JavaQueries query = s.query(shape);
         query.rotate(qkv, rotations, t, head, false);
         double largest = Double.NEGATIVE_INFINITY;
         for (int p = 0; p <= position; p++) {

@@ -17,6 +17,10 @@ final class JavaQueries {
         values = new float[CAPPED.length * heads * shape.headSize()];
     }
 
+    boolean isOf(AttentionShape other) {
+        return shape.equals(other);
+    }
+
     /**
      * Rotates the heads of token t.
      *
