@@ -13,7 +13,7 @@ const {values, positionals} = parseArgs({
     options: {threads: {type: "string", default: "1"}, json: {type: "string"}}
 });
 const threads = Number(values.threads);
-const chosen = positionals.length > 0 ? positionals : ["(Linear|Layer)Benchmark"];
+const chosen = positionals.length > 0 ? positionals : ["(Linear|Attention|Layer)Benchmark"];
 
 await buildCeilings();
 await run("mvn", ["-B", "-q", "-Pbenchmarks", "-pl", "benchmarks", "-am", "package", "-DskipTests"], {cwd: root});

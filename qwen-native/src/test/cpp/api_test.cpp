@@ -73,7 +73,9 @@ void attention(int target, int type, int64_t group, int64_t size, int64_t page_t
   const int64_t pages = (tokens + page_tokens - 1) / page_tokens;
   const int64_t cache = qw_kv_create(type, 1, pages, page_tokens, 1, size);
   const int64_t width = (group + 2) * size;
-  const int64_t qkv = qw_buffer_create(tokens, width), rotation = qw_buffer_create(tokens, size), out = qw_buffer_create(tokens, group * size);
+  const int64_t rotation_width = (type == kKvInt8 ? 2 : 1) * size;
+  const int64_t qkv = qw_buffer_create(tokens, width), rotation = qw_buffer_create(tokens, rotation_width);
+  const int64_t out = qw_buffer_create(tokens, group * size), bias = qw_buffer_create(1, width);
   const int64_t batch = qw_buffer_create(1, 16 + 2 * tokens + 3 + pages);
   int32_t* b = ints(batch);
   const int32_t n = static_cast<int32_t>(tokens);
@@ -84,10 +86,11 @@ void attention(int target, int type, int64_t group, int64_t size, int64_t page_t
   for (int32_t t = 0; t < n; t++) {
     const int32_t page = static_cast<int32_t>(pages) - 1 - t / static_cast<int32_t>(page_tokens);
     b[16 + n + t] = page * static_cast<int32_t>(page_tokens) + t % static_cast<int32_t>(page_tokens);
-    for (int64_t i = 0; i < size / 2; i++) floats(rotation)[t * size + i] = 1;
+    for (int64_t i = 0; i < rotation_width; i++) floats(rotation)[t * rotation_width + i] = i % size < size / 2;
     for (int64_t i = 0; i < width; i++) floats(qkv)[t * width + i] = i < (group + 1) * size ? 0.25f : static_cast<float>(t % 8);
   }
-  checks.expect(qw_rotate_and_store(backend, qkv, rotation, batch, group, 1, size, 0, cache, 0) == kOk, "rotate_and_store fails");
+  for (int64_t i = 0; i < width; i++) floats(bias)[i] = static_cast<float>(i % 3);
+  checks.expect(qw_rotate_and_store(backend, qkv, bias, rotation, batch, group, 1, size, 0, cache, 0) == kOk, "rotate_and_store fails");
   checks.expect(qw_attention(backend, qkv, rotation, batch, group, 1, size, 0.5f, 0, cache, 0, 0, out, 0) == kOk, "attention fails");
   double sum = 0;
   for (int64_t t = 0; t < tokens; t++) {
@@ -95,11 +98,11 @@ void attention(int target, int type, int64_t group, int64_t size, int64_t page_t
     const double mean = sum / static_cast<double>(t + 1);
     for (int64_t i = 0; i < group * size; i++) {
       const float value = floats(out)[t * group * size + i];
-      checks.expect(std::fabs(value - mean) < 1e-4, "target %d: token %ld element %ld is %g, expected %g", target, static_cast<long>(t),
+      checks.expect(std::fabs(value - mean) < (type == kKvInt8 ? 2e-3 : 1e-4), "target %d: token %ld element %ld is %g, expected %g", target, static_cast<long>(t),
                     static_cast<long>(i), value, mean);
     }
   }
-  for (int64_t buffer : {qkv, rotation, out, batch}) qw_buffer_free(buffer);
+  for (int64_t buffer : {qkv, rotation, out, bias, batch}) qw_buffer_free(buffer);
   qw_kv_free(cache);
   qw_backend_free(backend);
 }
@@ -112,7 +115,7 @@ int main() {
   wrong_arguments();
   for (int target = 0; target <= qw_best_target(); target++) {
     for (int threads : {1, 3}) linear(target, threads);
-    for (int type = 0; type < 3; type++) {
+    for (int type = 0; type < qw::kKvTypes; type++) {
       attention(target, type, 1, 16, 16, 40);
       attention(target, type, 7, 64, 5, 70);
       attention(target, type, 70, 48, 64, 20);

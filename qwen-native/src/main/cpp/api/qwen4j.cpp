@@ -138,10 +138,11 @@ int32_t qw_linear(int64_t backend, int64_t x, int64_t rows, int64_t weight, int6
     linear(object<Backend>(backend), object<Buffer>(x), rows, object<Weight>(weight), object_or_null<Buffer>(bias), add, object<Buffer>(y));
   });
 }
-int32_t qw_rotate_and_store(int64_t backend, int64_t qkv, int64_t rotations, int64_t batch, int64_t heads, int64_t kv_heads,
+int32_t qw_rotate_and_store(int64_t backend, int64_t qkv, int64_t bias, int64_t rotations, int64_t batch, int64_t heads, int64_t kv_heads,
                             int64_t head_size, int64_t chunk_length, int64_t cache, int64_t layer) {
   return guarded([&] {
-    rotate_and_store(object<Backend>(backend), object<Buffer>(qkv), object<Buffer>(rotations), BatchView(object<Buffer>(batch)),
+    const Buffer* added = bias == 0 ? nullptr : &object<Buffer>(bias);
+    rotate_and_store(object<Backend>(backend), object<Buffer>(qkv), added, object<Buffer>(rotations), BatchView(object<Buffer>(batch)),
                      {heads, kv_heads, head_size, 1.f, chunk_length}, object<KvCache>(cache), layer);
   });
 }

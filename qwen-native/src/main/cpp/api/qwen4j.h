@@ -57,7 +57,7 @@ void qw_kv_free(int64_t cache);
 int32_t qw_embed(int64_t backend, int64_t table, int64_t batch, int64_t x);
 int32_t qw_rms_norm(int64_t backend, int64_t x, int64_t rows, int64_t gain, float epsilon, int64_t y);
 int32_t qw_linear(int64_t backend, int64_t x, int64_t rows, int64_t weight, int64_t bias, bool add, int64_t y);
-int32_t qw_rotate_and_store(int64_t backend, int64_t qkv, int64_t rotations, int64_t batch, int64_t heads, int64_t kv_heads,
+int32_t qw_rotate_and_store(int64_t backend, int64_t qkv, int64_t bias, int64_t rotations, int64_t batch, int64_t heads, int64_t kv_heads,
                             int64_t head_size, int64_t chunk_length, int64_t cache, int64_t layer);
 int32_t qw_choose_keys(int64_t backend, int64_t qkv, int64_t rotations, int64_t batch, int64_t heads, int64_t kv_heads,
                        int64_t head_size, float scale, int64_t chunk_length, int64_t cache, int64_t layer, int64_t choice);

@@ -49,23 +49,67 @@ static void begin_part(int64_t rows, int64_t size, const AttendPart& part) {
   for (int64_t i = 0; i < rows * size; i += 16) store(part.sums + i, zero());
 }
 
+// Softened scores of a block -> sums; what was summed before is multiplied by `factors`.
+template <class Type>
+static void add_block(const AttendArgs& args, const Panel* panels, const PanelScales* scales, int64_t count, const float* factors,
+                      float* sums) {
+  const int64_t size = args.kv->head_size;
+  const int64_t rows = args.tokens * args.heads;
+  const int64_t stride = kBlockPanels * kKeysPerPanel;
+  int64_t at = 0;
+  if constexpr (kIntegers<Type>) {
+    float weight_scales[kAttendRows];
+    for (int64_t r = 0; r < rows; r++) {
+      int64_t seen[kBlockPanels];
+      for (int64_t p = 0; p < count; p++) {
+        const int64_t before = least(panels[p].count, args.first_limit + r / args.heads - panels[p].position);
+        seen[p] = before > 0 ? before : 0;
+      }
+      weight_scales[r] = narrow_weights(args.scores + r * stride, scales, seen, count);
+    }
+    ValuePanel values[kBlockPanels];
+    for (int64_t p = 0; p < count; p++) values[p] = {panels[p].values, panels[p].next_values, panels[p].count};
+    for (; at + 16 * kSumColumns <= size; at += 16 * kSumColumns) {
+      add_column_int8<kSumColumns>(values, count, size, at, rows, args.scores, factors, weight_scales, sums);
+    }
+    for (; at < size; at += 16) add_column_int8<1>(values, count, size, at, rows, args.scores, factors, weight_scales, sums);
+  } else {
+    for (; at + 16 * kSumColumns <= size; at += 16 * kSumColumns) {
+      add_column<Type, kSumColumns>(panels, count, size, at, rows, args.scores, stride, factors, sums);
+    }
+    for (; at < size; at += 16) add_column<Type, 1>(panels, count, size, at, rows, args.scores, stride, factors, sums);
+  }
+}
+
 // Adds a block of at most kBlockPanels panels to a part. With kHidden every panel has hidden keys, and each row has seen a key before.
 template <class Type, bool kHidden>
-static void attend_block(const AttendArgs& args, const QueryRanges& ranges, const Panel* panels, int64_t count, const AttendPart& part) {
+static void attend_block(const AttendArgs& args, QueryRanges& ranges, const Panel* panels, const PanelScales* scales, int64_t count,
+                         const AttendPart& part) {
   const int64_t size = args.kv->head_size;
   const int64_t rows = args.tokens * args.heads;
   constexpr int64_t stride = kBlockPanels * kKeysPerPanel;
   float factors[kAttendRows];
-  for (int64_t p = 0; p < count; p++) score_ranges<Type>(ranges, rows, panels[p], size, args.scores + p * kKeysPerPanel, stride);
+  for (int64_t p = 0; p < count; p++) {
+    score_ranges<Type>(ranges, rows, panels[p], scales[p], size, args.scores + p * kKeysPerPanel, stride);
+  }
   for (int64_t r = 0; r < rows; r++) {
     factors[r] = soften<kHidden>(args.scores + r * stride, panels, count, args.first_limit + r / args.heads, args.scale, part.maximum[r],
                                  part.weight[r]);
   }
-  int64_t at = 0;
-  for (; at + 16 * kSumColumns <= size; at += 16 * kSumColumns) {
-    add_column<Type, kSumColumns>(panels, count, size, at, rows, args.scores, stride, factors, part.sums);
+  add_block<Type>(args, panels, scales, count, factors, part.sums);
+}
+
+// The panels at `count` indices, with those of one block later fetched ahead while there are any.
+template <class Type, class Index>
+QW_LANES void open_block(const AttendArgs& args, int64_t limit, int64_t count, int64_t left, Index index, Panel* panels, PanelScales* scales) {
+  for (int64_t p = 0; p < count; p++) {
+    panels[p] = panel_at(args, index(p), limit);
+    if constexpr (kIntegers<Type>) scales[p] = scales_at(args, index(p));
+    if (kBlockPanels + p < left) {
+      fetch_ahead(panels[p], panel_at(args, index(kBlockPanels + p), limit));
+      if constexpr (kIntegers<Type>) fetch_scales(scales_at(args, index(kBlockPanels + p)), args.kv->head_size);
+    }
   }
-  for (; at < size; at += 16) add_column<Type, 1>(panels, count, size, at, rows, args.scores, stride, factors, part.sums);
 }
 
 template <class Type>
@@ -74,15 +118,14 @@ static void attend_type(const AttendArgs& args, int64_t split, const AttendPart&
   const int64_t end = least(panels_of(*args.kv, limit), (split + 1) * kSplitPanels);
   QueryRanges ranges;
   rotate_queries(args, panel_at(args, split * kSplitPanels, limit).position, limit, ranges);
+  if constexpr (kIntegers<Type>) narrow_queries(args, ranges);
   begin_part(args.tokens * args.heads, args.kv->head_size, part);
-  for (int64_t index = split * kSplitPanels; index < end; index += kBlockPanels) {
-    const int64_t count = least(kBlockPanels, end - index);
-    Panel panels[kBlockPanels];
-    for (int64_t p = 0; p < count; p++) {
-      panels[p] = panel_at(args, index + p, limit);
-      if (index + kBlockPanels + p < end) fetch_ahead(panels[p], panel_at(args, index + kBlockPanels + p, limit));
-    }
-    attend_block<Type, false>(args, ranges, panels, count, part);
+  Panel panels[kBlockPanels];
+  PanelScales scales[kBlockPanels];
+  for (int64_t first = split * kSplitPanels; first < end; first += kBlockPanels) {
+    const int64_t count = least(kBlockPanels, end - first);
+    open_block<Type>(args, limit, count, end - first, [&](int64_t p) __attribute__((always_inline)) { return first + p; }, panels, scales);
+    attend_block<Type, false>(args, ranges, panels, scales, count, part);
   }
 }
 
@@ -90,6 +133,7 @@ static void attend(const AttendArgs& args, int64_t split, const AttendPart& part
   switch (args.kv->type) {
     case kKvF32: attend_type<F32>(args, split, part); break;
     case kKvF16: attend_type<F16>(args, split, part); break;
+    case kKvInt8: attend_type<Int8>(args, split, part); break;
     default: attend_type<BF16>(args, split, part);
   }
 }

@@ -13,34 +13,13 @@ struct Panel {
   const uint8_t* next_values;
 };
 
-// Largest tiles of rows (and of 16 elements side by side): sums, what they are fed with and one broadcast fill the registers.
-#if defined(__AVX512F__)
-constexpr int kScoreRows = 8, kSumRows = 4, kSumColumns = 4;
-#elif defined(__AVX2__)
-constexpr int kScoreRows = 6, kSumRows = 6, kSumColumns = 1;
-#else
-constexpr int kScoreRows = 2, kSumRows = 1, kSumColumns = 2;
-#endif
-
-// Tiles of at most kMost rows and even size: 7 rows as 4 and 3, since small tiles wait for the latency of their sums.
-template <int64_t kMost, class Fn>
-QW_LANES void for_tiles(int64_t rows, Fn fn) {
-  const int64_t tiles = (rows + kMost - 1) / kMost;
-  int64_t row = 0;
-  for (int64_t i = 1; i <= tiles; i++) {
-    const int64_t end = rows * i / tiles;
-    fn(row, end - row);
-    row = end;
-  }
-}
-
 QW_LANES int64_t panels_per_page(const KvPages& kv) { return (kv.page_tokens + kKeysPerPanel - 1) / kKeysPerPanel; }
 
 static Panel panel_at(const AttendArgs& args, int64_t index, int64_t limit) {
   const KvPages& kv = *args.kv;
   const int64_t each = panels_per_page(kv);
   const int64_t within = index % each * kKeysPerPanel;
-  const int64_t element = kv.type == kKvF32 ? 4 : 2;
+  const int64_t element = kv.element_bytes;
   const uint8_t* page = kv.memory + (args.layer * kv.pages + args.page_table[index / each]) * kv.page_bytes;
   Panel panel;
   panel.keys = page + args.kv_head * kv.key_bytes + within * kv.head_size * element;
@@ -56,6 +35,23 @@ static Panel panel_at(const AttendArgs& args, int64_t index, int64_t limit) {
 static void fetch_ahead(Panel& panel, const Panel& next) {
   panel.next_keys = next.keys;
   panel.next_values = next.values;
+}
+
+static PanelScales scales_at(const AttendArgs& args, int64_t index) {
+  const KvPages& kv = *args.kv;
+  const int64_t each = panels_per_page(kv);
+  const int64_t within = index % each * kKeysPerPanel;
+  const uint8_t* page = kv.memory + (args.layer * kv.pages + args.page_table[index / each]) * kv.page_bytes;
+  const uint8_t* keys = page + args.kv_head * kv.key_bytes;
+  const uint8_t* values = page + kv.kv_heads * kv.key_bytes + args.kv_head * kv.value_bytes;
+  return {reinterpret_cast<const float*>(keys + kv.key_scales) + within, reinterpret_cast<const float*>(values + kv.value_scales) + within,
+          reinterpret_cast<const uint16_t*>(keys + kv.key_centre)};
+}
+
+static void fetch_scales(const PanelScales& next, int64_t size) {
+  __builtin_prefetch(next.keys);
+  __builtin_prefetch(next.values);
+  for (int64_t e = 0; e < size; e += 32) __builtin_prefetch(next.centre + e);
 }
 
 // Panels of the first `length` keys.

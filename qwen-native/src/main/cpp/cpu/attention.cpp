@@ -14,7 +14,9 @@ void check_shape(const AttentionShape& shape, const KvPages& kv, int64_t layer) 
 
 int64_t qkv_width(const AttentionShape& s) { return times(plus(s.heads, times(2, s.kv_heads)), s.head_size); }
 
-int64_t rotation_width(const AttentionShape& s) { return s.chunk_length == 0 ? s.head_size : times(kRotations, s.head_size); }
+int64_t rotation_width(const AttentionShape& s, const KvPages& kv) {
+  return times((s.chunk_length == 0 ? 1 : kRotations) + (kv.type == kKvInt8 ? 1 : 0), s.head_size);
+}
 
 int64_t splits_for(int64_t length, const KvPages& kv) {
   const int64_t last = length - 1;
@@ -137,7 +139,7 @@ AttentionCall checked_call(Backend& backend, const Buffer& qkv, const Buffer& ro
                            const KvCache& cache, int64_t layer) {
   check_shape(shape, cache.pages, layer);
   check_rows(qkv, batch.tokens, qkv_width(shape), "qkv does not fit the attention layer");
-  check_rows(rotations, batch.tokens, rotation_width(shape), "the rotations do not fit the attention layer");
+  check_rows(rotations, batch.tokens, rotation_width(shape, cache.pages), "the rotations do not fit the attention layer");
   batch.check_pages(cache.pages);
   return {backend, qkv, rotations, batch, shape, cache.pages, layer, nullptr, nullptr};
 }
@@ -158,13 +160,16 @@ AttendArgs AttentionCall::args(int64_t b, int64_t token_begin, int64_t token_end
   args.heads = head_end - head_begin;
   args.first_limit = int64_t{batch.cached[b]} + token_begin + 1;
   args.scale = shape.scale;
-  args.scores = scratch;
   if (shape.chunk_length > 0) {
     args.chunk_length = shape.chunk_length;
     args.chunk_begin = chunk_of(args.first_limit - 1);
     args.rotations = rotations.floats() + row * rotations.columns;
     args.rotation_stride = rotations.columns;
+  }
+  if (scratch != nullptr) {
+    args.scores = scratch;
     args.rotated = scratch + kAttendRows * kBlockPanels * kKeysPerPanel;
+    args.narrow = reinterpret_cast<int16_t*>(args.rotated + rotated_floats());
   }
   return args;
 }
@@ -180,25 +185,32 @@ void AttentionCall::finish(int64_t b, int64_t token_begin, int64_t head_begin, c
   }
 }
 
-void rotate_and_store(Backend& backend, const Buffer& qkv, const Buffer& rotations, const BatchView& batch, const AttentionShape& shape,
-                      const KvCache& cache, int64_t layer) {
+void rotate_and_store(Backend& backend, const Buffer& qkv, const Buffer* bias, const Buffer& rotations, const BatchView& batch,
+                      const AttentionShape& shape, const KvCache& cache, int64_t layer) {
   check_shape(shape, cache.pages, layer);
   check_rows(qkv, batch.tokens, qkv_width(shape), "qkv does not fit the attention layer");
-  check_rows(rotations, batch.tokens, rotation_width(shape), "the rotations do not fit the attention layer");
+  check_rows(rotations, batch.tokens, rotation_width(shape, cache.pages), "the rotations do not fit the attention layer");
+  if (bias != nullptr) check_rows(*bias, 1, qkv.columns, "the bias does not fit the attention layer");
   batch.check_slots(cache.pages);
+  RotateArgs all{};
+  all.qkv = qkv.floats();
+  all.rotations = rotations.floats();
+  all.rotation_stride = rotations.columns;
+  all.first_rotated = shape.chunk_length == 0 ? 0 : shape.heads;
+  all.key_bias = bias == nullptr ? nullptr : bias->floats() + shape.heads * shape.head_size;
+  all.centre = rotations.columns - shape.head_size;
+  all.slots = batch.slots;
+  all.heads = shape.heads;
+  all.token_end = batch.tokens;
+  all.kv = &cache.pages;
+  all.layer = layer;
+  // Before the threads begin: tokens of one page may be stored by several of them.
+  if (cache.pages.type == kKvInt8) backend.table.store_centres(all);
   const int64_t each = std::max<int64_t>(1, (8 << 10) / qkv.columns);
   backend.pool.each((batch.tokens + each - 1) / each, [&](int64_t i, int) {
-    RotateArgs args{};
-    args.qkv = qkv.floats();
-    args.rotations = rotations.floats();
-    args.rotation_stride = rotations.columns;
-    args.first_rotated = shape.chunk_length == 0 ? 0 : shape.heads;
-    args.slots = batch.slots;
-    args.heads = shape.heads;
+    RotateArgs args = all;
     args.token_begin = i * each;
     args.token_end = std::min(batch.tokens, args.token_begin + each);
-    args.kv = &cache.pages;
-    args.layer = layer;
     backend.table.rotate_and_store(args);
   });
 }

@@ -23,10 +23,14 @@ struct AttentionCall {
   // First position of the chunk of a position.
   int64_t chunk_of(int64_t position) const { return shape.chunk_length == 0 ? 0 : position - position % shape.chunk_length; }
 
+  int64_t ranges() const { return shape.chunk_length == 0 ? 1 : kQueryRanges; }
+
+  // Floats of rotated queries, and of queries of 16 bits behind them.
+  int64_t rotated_floats() const { return shape.chunk_length == 0 ? 0 : ranges() * kAttendRows * shape.head_size; }
+  int64_t narrow_floats() const { return kv.type != kKvInt8 ? 0 : ranges() * kAttendRows * shape.head_size / 2; }
+
   // Floats of scratch that args take.
-  int64_t query_floats() const {
-    return kAttendRows * kBlockPanels * kKeysPerPanel + (shape.chunk_length == 0 ? 0 : kQueryRanges * kAttendRows * shape.head_size);
-  }
+  int64_t query_floats() const { return kAttendRows * kBlockPanels * kKeysPerPanel + rotated_floats() + narrow_floats(); }
 
   // For the tokens token_begin .. token_end - 1 of a slice, which are of one chunk, and some heads of one kv head.
   AttendArgs args(int64_t b, int64_t token_begin, int64_t token_end, int64_t head_begin, int64_t head_end, float* scratch) const;

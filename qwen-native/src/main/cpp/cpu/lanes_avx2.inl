@@ -53,6 +53,28 @@ QW_LANES void store_f16(uint16_t* p, Lanes x) {
 }
 QW_LANES __m256 widen_bf16(__m128i a) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(a), 16)); }
 QW_LANES Lanes load_bf16(const uint16_t* p) { return {widen_bf16(half_of(p)), widen_bf16(half_of(p + 8))}; }
+struct Ints { __m256i a, b; };
+struct Pairs { __m256i a, b; };
+QW_LANES Ints no_ints() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+QW_LANES Lanes to_floats(Ints x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+QW_LANES __m256i widen_i8(const int8_t* p) { return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+QW_LANES Pairs load_pairs(const int8_t* p) { return {widen_i8(p), widen_i8(p + 16)}; }
+QW_LANES __m256i all_pairs(const int16_t* p) {
+  int32_t two;
+  __builtin_memcpy(&two, p, 4);
+  return _mm256_set1_epi32(two);
+}
+// sums + both products of each pair. GCC 12 would add up products of several steps first and spill sums for it.
+QW_LANES Ints dot(Pairs x, __m256i y, Ints sums) {
+  sums.a = _mm256_add_epi32(sums.a, _mm256_madd_epi16(x.a, y));
+  sums.b = _mm256_add_epi32(sums.b, _mm256_madd_epi16(x.b, y));
+  asm("" : "+x"(sums.a), "+x"(sums.b));
+  return sums;
+}
+QW_LANES void store_i16(int16_t* p, Lanes x) {
+  const __m256i both = _mm256_packs_epi32(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(both, 0xd8));
+}
 
 QW_LANES float sum(Lanes x) {
   const __m256 b = _mm256_add_ps(x.a, x.b);

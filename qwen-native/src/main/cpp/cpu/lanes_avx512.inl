@@ -41,6 +41,32 @@ QW_LANES Lanes load_bf16(const uint16_t* p) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(a, 16))};
 }
 
+// Sixteen int32, and sixteen pairs of int16.
+struct Ints { __m512i v; };
+struct Pairs { __m512i v; };
+QW_LANES Ints no_ints() { return {_mm512_setzero_si512()}; }
+QW_LANES Lanes to_floats(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }
+QW_LANES Pairs load_pairs(const int8_t* p) { return {_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))}; }
+// The same pair sixteen times.
+QW_LANES __m512i all_pairs(const int16_t* p) {
+  int32_t two;
+  __builtin_memcpy(&two, p, 4);
+  return _mm512_set1_epi32(two);
+}
+// sums + both products of each pair
+QW_LANES Ints dot(Pairs a, __m512i b, Ints sums) {
+#if defined(__AVX512VNNI__)
+  return {_mm512_dpwssd_epi32(sums.v, a.v, b)};
+#else
+  sums.v = _mm512_add_epi32(sums.v, _mm512_madd_epi16(a.v, b));
+  asm("" : "+v"(sums.v));  // as with AVX2
+  return sums;
+#endif
+}
+QW_LANES void store_i16(int16_t* p, Lanes a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(a.v)));
+}
+
 // Sums and maxima over lanes: always halves first, so that every target adds in the same order.
 QW_LANES float sum(Lanes a) {
   __m256 b = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));

@@ -80,6 +80,33 @@ QW_LANES void store_f16(uint16_t* p, Lanes x) {
 }
 QW_LANES __m128 widen_bf16(const uint16_t* p) { return _mm_castsi128_ps(_mm_slli_epi32(low_half(p), 16)); }
 QW_LANES Lanes load_bf16(const uint16_t* p) { return {widen_bf16(p), widen_bf16(p + 4), widen_bf16(p + 8), widen_bf16(p + 12)}; }
+struct Ints { __m128i a, b, c, d; };
+struct Pairs { __m128i a, b, c, d; };
+QW_LANES Ints no_ints() { return {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()}; }
+QW_LANES Lanes to_floats(Ints x) { return {_mm_cvtepi32_ps(x.a), _mm_cvtepi32_ps(x.b), _mm_cvtepi32_ps(x.c), _mm_cvtepi32_ps(x.d)}; }
+QW_LANES Pairs load_pairs(const int8_t* p) {
+  const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  const __m128i y = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16));
+  return {_mm_srai_epi16(_mm_unpacklo_epi8(x, x), 8), _mm_srai_epi16(_mm_unpackhi_epi8(x, x), 8),
+          _mm_srai_epi16(_mm_unpacklo_epi8(y, y), 8), _mm_srai_epi16(_mm_unpackhi_epi8(y, y), 8)};
+}
+QW_LANES __m128i all_pairs(const int16_t* p) {
+  int32_t two;
+  __builtin_memcpy(&two, p, 4);
+  return _mm_set1_epi32(two);
+}
+QW_LANES __m128i dot(__m128i x, __m128i y, __m128i sums) {
+  sums = _mm_add_epi32(sums, _mm_madd_epi16(x, y));
+  asm("" : "+x"(sums));  // as with AVX2
+  return sums;
+}
+QW_LANES Ints dot(Pairs x, __m128i y, Ints sums) {
+  return {dot(x.a, y, sums.a), dot(x.b, y, sums.b), dot(x.c, y, sums.c), dot(x.d, y, sums.d)};
+}
+QW_LANES void store_i16(int16_t* p, Lanes x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packs_epi32(_mm_cvtps_epi32(x.a), _mm_cvtps_epi32(x.b)));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm_packs_epi32(_mm_cvtps_epi32(x.c), _mm_cvtps_epi32(x.d)));
+}
 
 QW_LANES float sum(Lanes x) {
   __m128 c = _mm_add_ps(_mm_add_ps(x.a, x.c), _mm_add_ps(x.b, x.d));

@@ -48,7 +48,7 @@ KvCache::KvCache(KvType type, int64_t layers, int64_t page_count, int64_t page_t
   require(type >= 0 && type < kKvTypes, "unknown type of a KV cache");
   require(layers >= 1 && page_count >= 1 && page_tokens >= 1 && kv_heads >= 1, "a dimension of a KV cache is not positive");
   require(head_size >= 16 && head_size % 16 == 0, "the head size of a KV cache must be a multiple of 16");
-  const int64_t element = type == kKvF32 ? 4 : 2;
+  const int64_t element = type == kKvF32 ? 4 : type == kKvInt8 ? 1 : 2;
   const int64_t padded_tokens = times((page_tokens + kKeysPerPanel - 1) / kKeysPerPanel, kKeysPerPanel);
   pages.type = type;
   pages.layers = layers;
@@ -56,8 +56,18 @@ KvCache::KvCache(KvType type, int64_t layers, int64_t page_count, int64_t page_t
   pages.page_tokens = page_tokens;
   pages.kv_heads = kv_heads;
   pages.head_size = head_size;
+  pages.element_bytes = element;
   pages.key_bytes = times(times(padded_tokens, head_size), element);
   pages.value_bytes = times(times(page_tokens, head_size), element);
+  if (type == kKvInt8) {
+    pages.value_bytes = pages.key_bytes;
+    const int64_t scale_bytes = times(padded_tokens, sizeof(float));
+    pages.key_scales = pages.key_bytes;
+    pages.key_centre = plus(pages.key_scales, scale_bytes);
+    pages.key_bytes = plus(pages.key_centre, times(head_size, sizeof(uint16_t)));
+    pages.value_scales = pages.value_bytes;
+    pages.value_bytes = plus(pages.value_scales, scale_bytes);
+  }
   pages.page_bytes = times(kv_heads, plus(pages.key_bytes, pages.value_bytes));
   memory = Memory(times(times(layers, page_count), pages.page_bytes), true);
   pages.memory = memory.data();

@@ -26,8 +26,9 @@ struct AttentionShape {
   float scale;
   int64_t chunk_length;  // 0 for plain attention
 };
-void rotate_and_store(Backend& backend, const Buffer& qkv, const Buffer& rotations, const BatchView& batch, const AttentionShape& shape,
-                      const KvCache& cache, int64_t layer);
+// bias: what was added to all rows of qkv, or null; keys in 8 bits are centred by it
+void rotate_and_store(Backend& backend, const Buffer& qkv, const Buffer* bias, const Buffer& rotations, const BatchView& batch,
+                      const AttentionShape& shape, const KvCache& cache, int64_t layer);
 void choose_keys(Backend& backend, const Buffer& qkv, const Buffer& rotations, const BatchView& batch, const AttentionShape& shape,
                  const KvCache& cache, int64_t layer, const Buffer& choice);
 // choice and log_sum_exp may be null.

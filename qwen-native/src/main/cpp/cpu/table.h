@@ -7,10 +7,14 @@ namespace qw {
 
 enum Target : int32_t { kBaseline, kAvx2, kAvx512, kVnni, kTargets };
 
-enum KvType : int32_t { kKvF32, kKvF16, kKvBF16, kKvTypes };
+enum KvType : int32_t { kKvF32, kKvF16, kKvBF16, kKvInt8, kKvTypes };
 
 // Pages of keys and values. A page of a layer holds for each head keys in panels of 16 tokens, element-major (element e of 16 tokens
 // side by side, so that 16 scores are one register), then for each head values, token-major.
+//
+// With kKvInt8 two neighbours are side by side, for products of pairs: elements 2 i and 2 i + 1 of 16 tokens, and each element of the tokens
+// 2 j and 2 j + 1. The keys of a head are followed by an f32 scale for each token of its panels and by the centre (E values in f16) that
+// was subtracted before they were rounded; its values by a scale for each token. Both have the last 16 tokens filled up.
 struct KvPages {
   uint8_t* memory;
   KvType type;
@@ -19,20 +23,29 @@ struct KvPages {
   int64_t page_tokens;
   int64_t kv_heads;
   int64_t head_size;
+  int64_t element_bytes;
   int64_t key_bytes;    // of one head in a page, the last panel filled up
   int64_t value_bytes;  // of one head in a page
   int64_t page_bytes;   // of one layer
+  // kKvInt8: places within a head's keys and values
+  int64_t key_scales;
+  int64_t key_centre;
+  int64_t value_scales;
 };
 
-// The sections of a row of rotations, each E / 2 cosines and E / 2 sines; as Java's Rotations. Plain attention has the first one only.
+// The sections of a row of rotations, each E / 2 cosines and E / 2 sines; as Java's Rotations. Plain attention has the first one only. With
+// kKvInt8 one more follows, by which the bias of keys is rotated for the centre of a page.
 enum Rotation : int64_t { kKeyRotation, kSameChunk, kChunkBefore, kOlderChunks, kUncappedChunkBefore, kUncappedOlderChunks, kRotations };
 
-// The tokens token_begin .. token_end - 1 of a step: rotate the heads from first_rotated on in place, store keys and values.
+// The tokens token_begin .. token_end - 1 of a step: rotate the heads from first_rotated on in place, store keys and values. Before that
+// store_centres has set the centres of pages whose first token is among them.
 struct RotateArgs {
   float* qkv;              // [T, (H + 2K) E]
   const float* rotations;  // of token t at rotations + t * rotation_stride
   int64_t rotation_stride;
   int64_t first_rotated;
+  const float* key_bias;  // [K E] or null
+  int64_t centre;         // place of its rotation in a row of rotations
   const int32_t* slots;   // [T]
   int64_t heads;
   int64_t token_begin;
@@ -69,6 +82,7 @@ struct AttendArgs {
   const float* rotations;  // of token i at rotations + i * rotation_stride
   int64_t rotation_stride;
   float* rotated;          // scratch [kQueryRanges, kAttendRows, E]
+  int16_t* narrow;         // for kKvInt8: scratch [kQueryRanges, kAttendRows, E], without dual chunk attention [kAttendRows, E]
 };
 
 // Result of one split: unnormalised sums, the maximum they are relative to, and the sum of weights. Row r = i * heads + j.
@@ -104,6 +118,7 @@ struct KernelTable {
   QuantizeRows quantize_rows;
   void (*rms_norm)(const float* x, int64_t rows, int64_t columns, const float* gain, float epsilon, float* y);
   void (*swiglu)(const float* gate, const float* up, int64_t count, float* out);
+  void (*store_centres)(const RotateArgs& args);
   void (*rotate_and_store)(const RotateArgs& args);
   void (*attend)(const AttendArgs& args, int64_t split, const AttendPart& part);
   // total and part -> total

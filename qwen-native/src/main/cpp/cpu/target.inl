@@ -20,7 +20,10 @@
 #include "cpu/float_formats.inl"
 #include "cpu/norm.inl"
 #include "cpu/swiglu.inl"
+#include "cpu/int8_rows.inl"
 #include "cpu/rotate.inl"
+#include "cpu/attend_tiles.inl"
+#include "cpu/attend_int8.inl"
 #include "cpu/attend_panel.inl"
 #include "cpu/attend_queries.inl"
 #include "cpu/attend.inl"
@@ -44,6 +47,7 @@ static KernelTable make_table() {
   table.quantize_rows = quantize_rows;
   table.rms_norm = fp::rms_norm;
   table.swiglu = fp::swiglu;
+  table.store_centres = fp::store_centres;
   table.rotate_and_store = fp::rotate_and_store;
   table.attend = fp::attend;
   table.attend_merge = fp::attend_merge;

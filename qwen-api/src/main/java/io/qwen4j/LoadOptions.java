@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
  *     most 32,768 unless {@code yarn} or {@code dualChunk} extends it, shortened to no less than 2,048 where memory requires it
  * @param cacheTokens tokens that the KV cache holds for all requests together, or 0 for one full context
  * @param activations how finely activations are rounded where they meet quantized weights
- * @param kvCache storage of keys and values
+ * @param kvCache storage of keys and values; {@link KvCacheType#INT8} halves the memory of long contexts
  * @param quantization type to which weight matrices are converted while loading; null keeps the types of the file. Norms and biases stay F32;
  *     a row that is no whole number of blocks gets the fallback type of the GGUF convention (Q4_K becomes Q5_0, and so on), and the
  *     output layer keeps at least Q6_K; see {@link ModelFiles#quantize}
@@ -163,7 +163,7 @@ public record LoadOptions(
         }
 
         /**
-         * Sets the storage of keys and values.
+         * Sets the storage of keys and values. {@link KvCacheType#INT8} needs little more than half the memory of F16, the default.
          *
          * @param type the type
          * @return this builder

@@ -139,12 +139,20 @@ final class CpuOps implements Ops {
     }
 
     @Override
-    public void rotateAndStore(Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer) {
+    public void rotateAndStore(
+            Activation qkv,
+            @Nullable Weight bias,
+            Activation rotations,
+            Batch batch,
+            AttentionShape shape,
+            KvCache cache,
+            int layer) {
         begin();
         try {
+            long added = bias == null ? 0 : vector(bias);
             NativeException.check(
                     NativeLibrary.rotateAndStore(
-                            hold(backend), hold(qkv), hold(rotations), hold(batch), shape.heads(), shape.kvHeads(), shape.headSize(),
+                            hold(backend), hold(qkv), added, hold(rotations), hold(batch), shape.heads(), shape.kvHeads(), shape.headSize(),
                             shape.chunkLength(), hold(cache), layer),
                     "rotateAndStore");
         } finally {

@@ -94,7 +94,7 @@ final class NativeLibrary {
 
     @Name("qw_rotate_and_store")
     static native int rotateAndStore(
-            long backend, long qkv, long rotations, long batch, long heads, long kvHeads, long headSize, long chunkLength,
+            long backend, long qkv, long bias, long rotations, long batch, long heads, long kvHeads, long headSize, long chunkLength,
             long cache, long layer);
 
     @Name("qw_choose_keys")

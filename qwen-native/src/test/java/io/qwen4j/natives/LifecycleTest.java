@@ -26,12 +26,14 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Wrong use is an exception, never the end of the process, and nothing is left behind. */
 @NeedsNative
 class LifecycleTest {
     private static final AttentionShape SHAPE = new AttentionShape(4, 2, 16, 0.25f);
-    private static final KvLayout LAYOUT = new KvLayout(KvCacheType.F16, 2, 4, 16, 2, 16);
+    private static final KvLayout LAYOUT = layout(KvCacheType.F16);
 
     private long before;
 
@@ -44,6 +46,10 @@ class LifecycleTest {
     void nothingIsLeft() {
         NativeLibrary.failMapping(0, false);
         assertEquals(before, NativeLibrary.liveObjects(), "native objects that were not freed");
+    }
+
+    private static KvLayout layout(KvCacheType type) {
+        return new KvLayout(type, 2, 4, 16, 2, 16);
     }
 
     private static Ops cpu() {
@@ -188,13 +194,16 @@ class LifecycleTest {
         assertThrows(IllegalArgumentException.class, call);
     }
 
-    @Test
-    void aDamagedBatchIsRefused() {
+    @ParameterizedTest
+    @EnumSource(names = {"F16", "INT8"})
+    void aDamagedBatchIsRefused(KvCacheType type) {
+        AttentionShape shape = new AttentionShape(4, 2, 16, 0.25f, 0, layout(type).keysCentred());
         try (Ops ops = cpu();
                 Weight table = ops.matrix(List.of(tensor(10, 16)), b -> {});
-                KvCache cache = ops.kvCache(LAYOUT);
+                Weight bias = ops.vector(List.of(tensor(1, SHAPE.qkvWidth())));
+                KvCache cache = ops.kvCache(layout(type));
                 Activation qkv = ops.activation(8, SHAPE.qkvWidth());
-                Activation rotation = ops.activation(8, 16);
+                Activation rotation = ops.activation(8, shape.rotationWidth());
                 Activation x = ops.activation(8, 16);
                 Activation out = ops.activation(8, SHAPE.queryWidth());
                 Batch batch = new Batch(ops, 8, 2, 2, 16)) {
@@ -213,8 +222,8 @@ class LifecycleTest {
                     ints.put(at, value);
                     // Whatever the damage, each call returns or is an IllegalArgumentException; some damage is a valid batch.
                     attempt(() -> ops.embed(table, batch, x));
-                    attempt(() -> ops.rotateAndStore(qkv, rotation, batch, SHAPE, cache, random.nextInt(3)));
-                    attempt(() -> ops.attention(qkv, rotation, batch, SHAPE, cache, random.nextInt(3), out));
+                    attempt(() -> ops.rotateAndStore(qkv, bias, rotation, batch, shape, cache, random.nextInt(3)));
+                    attempt(() -> ops.attention(qkv, rotation, batch, shape, cache, random.nextInt(3), out));
                     attempt(() -> ops.gatherOutputs(x, batch, x));
                 }
             }
@@ -222,7 +231,15 @@ class LifecycleTest {
             batch.beginSequence(0, new int[] {0}, 1);
             batch.addToken(10, true);
             assertIllegal(() -> ops.embed(table, batch, x));
-            assertIllegal(() -> ops.attention(qkv, rotation, batch, SHAPE, cache, 2, out));
+            assertIllegal(() -> ops.attention(qkv, rotation, batch, shape, cache, 2, out));
+            assertIllegal(() -> ops.rotateAndStore(qkv, table, rotation, batch, shape, cache, 0));
+            Weight shortBias = ops.vector(List.of(tensor(1, 16)));
+            assertIllegal(() -> ops.rotateAndStore(qkv, shortBias, rotation, batch, shape, cache, 0));
+            shortBias.close();
+            try (Activation wrong = ops.activation(8, type == KvCacheType.INT8 ? 16 : 32)) {
+                assertIllegal(() -> ops.rotateAndStore(qkv, bias, wrong, batch, shape, cache, 0));
+                assertIllegal(() -> ops.attention(qkv, wrong, batch, shape, cache, 0, out));
+            }
             assertIllegal(() -> ops.attention(qkv, rotation, batch, new AttentionShape(3, 2, 16, 1), cache, 0, out));
             assertIllegal(() -> ops.attention(qkv, rotation, batch, new AttentionShape(2, 1, 32, 1), cache, 0, out));
         }
@@ -272,7 +289,7 @@ class LifecycleTest {
             for (int t = 0; t < 3; t++) {
                 batch.addToken(0, false);
             }
-            ops.rotateAndStore(qkv, rotation, batch, SHAPE, cache, 0);
+            ops.rotateAndStore(qkv, null, rotation, batch, SHAPE, cache, 0);
             ops.attention(qkv, rotation, batch, SHAPE, cache, 0, out);
         }
     }

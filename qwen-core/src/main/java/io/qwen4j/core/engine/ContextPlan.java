@@ -61,7 +61,7 @@ record ContextPlan(int contextLength, KvLayout layout, int maxTokens, int maxLog
         MemoryNeeds needs = plan.needs(checkpoint, config, ops, options, sparse, availableBytes);
         if (!asked && options.cacheTokens() == 0 && needs.totalBytes() > availableBytes) {
             long room = availableBytes - (needs.totalBytes() - needs.cacheBytes());
-            long tokens = Math.max(0, room) / plan.layout.tokenBytes() / KvPages.PAGE_TOKENS * KvPages.PAGE_TOKENS;
+            long tokens = Math.max(0, room) / plan.layout.pageBytes() * KvPages.PAGE_TOKENS;
             int shortened = (int) Math.max(Math.min(context, SHORTEST_UNASKED), Math.min(context, tokens));
             plan = plan(config, options, shortened);
             needs = plan.needs(checkpoint, config, ops, options, sparse, availableBytes);

@@ -20,7 +20,7 @@ final class Buffers implements AutoCloseable {
     final Activation gateUp;
     /** Input of the down projection, (T, F). */
     final Activation gated;
-    /** Cosines and sines, (T, E), or (T, {@link Rotations#SECTIONS} E) for dual chunk attention. */
+    /** Cosines and sines, (T, {@link Rotations#sections} E). */
     final Activation rotations;
     /** Hidden states of the output rows, (T, D). */
     final Activation outputs;
@@ -31,7 +31,7 @@ final class Buffers implements AutoCloseable {
 
     private final List<Activation> all = new ArrayList<>();
 
-    Buffers(QwenConfig c, Ops ops, int t, int r) {
+    Buffers(QwenConfig c, Ops ops, int t, int r, boolean keysCentred) {
         try {
             x = make(ops, t, c.hiddenSize());
             normed = make(ops, t, c.hiddenSize());
@@ -39,7 +39,7 @@ final class Buffers implements AutoCloseable {
             attended = make(ops, t, c.heads() * c.headSize());
             gateUp = make(ops, t, 2 * c.ffnSize());
             gated = make(ops, t, c.ffnSize());
-            rotations = make(ops, t, rotationWidth(c));
+            rotations = make(ops, t, rotationWidth(c, keysCentred));
             outputs = make(ops, t, c.hiddenSize());
             window = make(ops, r, c.hiddenSize());
             logits = make(ops, r, c.vocabularyRows());
@@ -55,12 +55,13 @@ final class Buffers implements AutoCloseable {
         return made;
     }
 
-    private static int rotationWidth(QwenConfig c) {
-        return c.rope().dualChunk() == null ? c.headSize() : Rotations.SECTIONS * c.headSize();
+    private static int rotationWidth(QwenConfig c, boolean keysCentred) {
+        return Rotations.sections(c.rope().dualChunk() != null, keysCentred) * c.headSize();
     }
 
-    static long bytes(QwenConfig c, int t, int r) {
-        long width = 3L * c.hiddenSize() + (2L * c.heads() + 2L * c.kvHeads()) * c.headSize() + rotationWidth(c) + 3L * c.ffnSize();
+    static long bytes(QwenConfig c, int t, int r, boolean keysCentred) {
+        long width = 3L * c.hiddenSize() + (2L * c.heads() + 2L * c.kvHeads()) * c.headSize() + rotationWidth(c, keysCentred)
+                + 3L * c.ffnSize();
         long head = (long) c.hiddenSize() + c.vocabularyRows();
         return Math.multiplyExact(4, Math.addExact(Math.multiplyExact(width, t), Math.multiplyExact(head, r)));
     }

@@ -33,7 +33,7 @@ public record MemoryNeeds(long weightBytes, long activationBytes, long cacheByte
             KvLayout cache) {
         return new MemoryNeeds(
                 QwenWeights.bytesNeeded(checkpoint, ops, quantization),
-                QwenDecoder.activationBytes(config, maxTokens, maxOutputs),
+                QwenDecoder.activationBytes(config, maxTokens, maxOutputs, cache),
                 cache.bytes());
     }
 

@@ -4,6 +4,7 @@ import io.qwen4j.core.ops.Activation;
 import io.qwen4j.core.ops.AttentionShape;
 import io.qwen4j.core.ops.Batch;
 import io.qwen4j.core.ops.KvCache;
+import io.qwen4j.core.ops.KvLayout;
 import io.qwen4j.core.ops.Ops;
 
 /**
@@ -55,9 +56,10 @@ public final class QwenDecoder implements AutoCloseable {
         QwenConfig.DualChunk chunks = config.rope().dualChunk();
         float scale = (float) (1 / Math.sqrt(config.headSize()));
         shape = new AttentionShape(
-                config.heads(), config.kvHeads(), config.headSize(), scale, chunks == null ? 0 : chunks.chunkLength());
-        rotary = new Rotary(config.rope(), config.headSize());
-        buffers = new Buffers(config, ops, maxTokens, maxOutputs);
+                config.heads(), config.kvHeads(), config.headSize(), scale, chunks == null ? 0 : chunks.chunkLength(),
+                cache.layout().keysCentred());
+        rotary = new Rotary(config.rope(), config.headSize(), shape.keysCentred() ? cache.layout().pageTokens() : 0);
+        buffers = new Buffers(config, ops, maxTokens, maxOutputs, shape.keysCentred());
     }
 
     /** Computes a step: writes its keys and values to the cache and returns the logits (R, V) of its output rows. */
@@ -88,7 +90,7 @@ public final class QwenDecoder implements AutoCloseable {
             QwenWeights.Layer w = weights.layer(i);
             ops.rmsNorm(x, t, w.attentionNorm(), epsilon, h);
             ops.linear(h, t, w.qkv(), w.qkvBias(), buffers.qkv);
-            ops.rotateAndStore(buffers.qkv, buffers.rotations, batch, shape, cache, i);
+            ops.rotateAndStore(buffers.qkv, w.qkvBias(), buffers.rotations, batch, shape, cache, i);
             attention.attend(ops, buffers.qkv, buffers.rotations, batch, shape, cache, i, buffers.attended);
             ops.linearAdd(buffers.attended, t, w.output(), x);
             ops.rmsNorm(x, t, w.mlpNorm(), epsilon, h);
@@ -134,8 +136,8 @@ public final class QwenDecoder implements AutoCloseable {
         buffers.close();
     }
 
-    /** Bytes of the activations of a decoder. */
-    public static long activationBytes(QwenConfig config, int maxTokens, int maxOutputs) {
-        return Buffers.bytes(config, maxTokens, maxOutputs);
+    /** Bytes of the activations of a decoder over a cache of a layout. */
+    public static long activationBytes(QwenConfig config, int maxTokens, int maxOutputs, KvLayout cache) {
+        return Buffers.bytes(config, maxTokens, maxOutputs, cache.keysCentred());
     }
 }

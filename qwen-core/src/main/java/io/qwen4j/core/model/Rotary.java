@@ -19,15 +19,23 @@ public final class Rotary {
     private final RotaryFrequencies plain;
     private final RotaryFrequencies stretched;
     private final @Nullable DualChunk chunks;
+    private final int centredTokens;
+
+    /** Without key centres. */
+    public Rotary(Rope rope, int headSize) {
+        this(rope, headSize, 0);
+    }
 
     /**
      * Computes the frequencies.
      *
      * @param rope base, scaling and chunks
      * @param headSize E
+     * @param centredTokens tokens of a page whose keys have a centre, or 0 if keys are not centred
      */
-    public Rotary(Rope rope, int headSize) {
+    public Rotary(Rope rope, int headSize, int centredTokens) {
         this.headSize = headSize;
+        this.centredTokens = centredTokens;
         Yarn yarn = rope.yarn();
         plain = RotaryFrequencies.plain(rope.theta(), headSize);
         stretched = yarn == null ? plain : plain.stretch(yarn, rope.theta());
@@ -53,6 +61,11 @@ public final class Rotary {
                     if (batch.sparse(b) && chooses(chunks, batch, b, t)) {
                         fillUncapped(chunks, batch.position(t), frequencies, scale, out, at);
                     }
+                }
+                if (centredTokens > 0 && batch.position(t) % centredTokens == 0) {
+                    // Where a chunk ends within the page, later keys are farther from it; any centre is exact.
+                    int first = chunks == null ? batch.position(t) : batch.position(t) % chunks.chunkLength();
+                    frequencies.writeMean(first, centredTokens, out, at + rotations.columns() - headSize);
                 }
             }
         }

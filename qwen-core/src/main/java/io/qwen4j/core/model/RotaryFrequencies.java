@@ -46,6 +46,22 @@ final class RotaryFrequencies {
         return factor;
     }
 
+    /**
+     * Writes the means of the cosines of the E/2 angles over the positions {@code first .. first + count - 1}, then those of the sines, all
+     * times {@link #factor()}: 1 for slow pairs, nearly 0 for those that turn around within {@code count} positions.
+     */
+    void writeMean(long first, int count, FloatBuffer out, int at) {
+        int half = frequencies.length;
+        for (int i = 0; i < half; i++) {
+            double turn = frequencies[i] / 2;
+            // The sum of e^(i k f) over k = 0 .. n - 1 is e^(i (n - 1) f / 2) sin(n f / 2) / sin(f / 2).
+            double length = turn == 0 ? 1 : Math.sin(count * turn) / (count * Math.sin(turn));
+            double angle = (first + (count - 1) / 2.0) * frequencies[i];
+            out.put(at + i, (float) (length * factor * Math.cos(angle)));
+            out.put(at + half + i, (float) (length * factor * Math.sin(angle)));
+        }
+    }
+
     /** Writes the cosines of the E/2 angles of a position, then their sines, all times {@link #factor()} and {@code scale}. */
     void write(long position, double scale, FloatBuffer out, int at) {
         int half = frequencies.length;

@@ -1,17 +1,23 @@
 package io.qwen4j.core.ops;
 
 /**
- * The shape of an attention layer, plain or dual chunk (An et al., 2402.17463). A row of q, k and v together is {@code (heads + 2 * kvHeads) * headSize} wide: all query heads, then all
- * key heads, then all value heads.
+ * The shape of an attention layer, plain or dual chunk (An et al., 2402.17463). A row of q, k and v together is
+ * {@code (heads + 2 * kvHeads) * headSize} wide: all query heads, then all key heads, then all value heads.
  *
  * @param heads H, a multiple of {@code kvHeads}
  * @param kvHeads K; query head h reads kv head {@code h / (heads / kvHeads)}
  * @param headSize E, a multiple of 16
  * @param scale factor on q·k
  * @param chunkLength C: the token at position p is in chunk p / C; 0 for plain attention
+ * @param keysCentred {@link KvLayout#keysCentred()} of its cache
  */
-public record AttentionShape(int heads, int kvHeads, int headSize, float scale, int chunkLength) {
-    /** Plain attention. */
+public record AttentionShape(int heads, int kvHeads, int headSize, float scale, int chunkLength, boolean keysCentred) {
+    /** Over a cache that keeps keys as they are. */
+    public AttentionShape(int heads, int kvHeads, int headSize, float scale, int chunkLength) {
+        this(heads, kvHeads, headSize, scale, chunkLength, false);
+    }
+
+    /** Plain attention over a cache that keeps keys as they are. */
     public AttentionShape(int heads, int kvHeads, int headSize, float scale) {
         this(heads, kvHeads, headSize, scale, 0);
     }
@@ -26,7 +32,12 @@ public record AttentionShape(int heads, int kvHeads, int headSize, float scale, 
 
     /** Width of a row of rotations. */
     public int rotationWidth() {
-        return chunkLength == 0 ? headSize : Rotations.SECTIONS * headSize;
+        return Rotations.sections(chunkLength > 0, keysCentred) * headSize;
+    }
+
+    /** Place of the centre in a row of rotations, for centred keys. */
+    public int centreAt() {
+        return rotationWidth() - headSize;
     }
 
     /** Width of a row of q, k and v together. */

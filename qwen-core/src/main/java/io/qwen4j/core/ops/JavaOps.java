@@ -13,6 +13,7 @@ public final class JavaOps implements Ops {
     private final JavaLinear linear;
     private final JavaAttention attention;
     private final JavaKeyChooser keyChooser;
+    private float[] centre = new float[0];
 
     /**
      * Makes a backend.
@@ -127,11 +128,21 @@ public final class JavaOps implements Ops {
 
     @Override
     public void rotateAndStore(
-            Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer) {
+            Activation qkv,
+            @Nullable Weight bias,
+            Activation rotations,
+            Batch batch,
+            AttentionShape shape,
+            KvCache cache,
+            int layer) {
         float[] x = values("qkv", qkv, batch.tokens(), shape.qkvWidth());
+        float[] added = bias == null ? null : vector(bias, shape.qkvWidth());
         float[] angles = values("rotations", rotations, batch.tokens(), shape.rotationWidth());
         JavaKvCache pages = cache(cache, shape);
         int size = shape.headSize();
+        if (centre.length != size) {
+            centre = new float[size];
+        }
         int firstRotated = shape.chunkLength() == 0 ? 0 : shape.heads();
         for (int t = 0; t < batch.tokens(); t++) {
             int first = t * shape.qkvWidth();
@@ -140,6 +151,15 @@ public final class JavaOps implements Ops {
                 Rotations.rotate(x, at, angles, t * shape.rotationWidth() + Rotations.KEY * size, size, x, at);
             }
             for (int h = 0; h < shape.kvHeads(); h++) {
+                if (shape.keysCentred() && batch.slot(t) % pages.layout().pageTokens() == 0) {
+                    if (added == null) {
+                        java.util.Arrays.fill(centre, 0);
+                    } else {
+                        int at = t * shape.rotationWidth() + shape.centreAt();
+                        Rotations.rotate(added, (shape.heads() + h) * size, angles, at, size, centre, 0);
+                    }
+                    pages.storeCentre(layer, batch.slot(t), h, centre);
+                }
                 int key = first + (shape.heads() + h) * size;
                 pages.store(layer, batch.slot(t), h, false, x, key);
                 pages.store(layer, batch.slot(t), h, true, x, key + shape.kvHeads() * size);
@@ -233,7 +253,8 @@ public final class JavaOps implements Ops {
             throw new IllegalArgumentException("the KV cache belongs to another backend");
         }
         KvLayout layout = pages.layout();
-        if (layout.kvHeads() != shape.kvHeads() || layout.headSize() != shape.headSize() || shape.heads() % shape.kvHeads() != 0) {
+        if (layout.kvHeads() != shape.kvHeads() || layout.headSize() != shape.headSize() || shape.heads() % shape.kvHeads() != 0
+                || layout.keysCentred() != shape.keysCentred()) {
             throw new IllegalArgumentException("attention of shape " + shape + " over a KV cache of shape " + layout);
         }
         return pages;

@@ -88,15 +88,24 @@ public interface Ops extends AutoCloseable {
 
     /**
      * Rotates heads of {@code qkv} in place and writes keys and values to the cache at each token's slot. In plain attention query and
-     * key heads are rotated, with {@link Rotations#KEY}; in dual chunk attention only key heads.
+     * key heads are rotated, with {@link Rotations#KEY}; in dual chunk attention only key heads. Where keys are centred, a token at the
+     * first slot of a page sets the page's centre: the key part of {@code bias}, rotated with the last section.
      *
      * <p>A section of rotations holds for each token the cosines of E/2 angles, then their sines. Element i and element i + E/2 of a head
      * are a pair: {@code (a, b) -> (a cos - b sin, b cos + a sin)}.
      *
      * @param qkv (T, (H + 2K) E)
+     * @param bias what was added to all rows of qkv (1, (H + 2K) E), or none: all centres are zero then
      * @param rotations (T, {@link AttentionShape#rotationWidth()})
      */
-    void rotateAndStore(Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer);
+    void rotateAndStore(
+            Activation qkv,
+            @Nullable Weight bias,
+            Activation rotations,
+            Batch batch,
+            AttentionShape shape,
+            KvCache cache,
+            int layer);
 
     /**
      * Chooses keys for the runs of a step ({@link KeyChoice#begin}) within the budgets of its heads. Of a run that ends before position n the

@@ -2,7 +2,8 @@ package io.qwen4j.core.ops;
 
 /**
  * The sections of a row of rotations. Each has for its token the cosines of E/2 angles, then their sines. Plain attention has the first
- * section only.
+ * section only. Where keys are centred, one more follows: the mean of {@link #KEY} over the positions of the token's page, filled for the
+ * first token of a page only.
  */
 public final class Rotations {
     /** Keys; in plain attention queries, too. */
@@ -24,6 +25,11 @@ public final class Rotations {
     public static final int SECTIONS = 6;
 
     private Rotations() {}
+
+    /** Number of sections of a row. */
+    public static int sections(boolean dualChunk, boolean keysCentred) {
+        return (dualChunk ? SECTIONS : 1) + (keysCentred ? 1 : 0);
+    }
 
     /** Rotates a head, {@code to[i], to[i + E/2] = a cos - b sin, b cos + a sin}, in f64, rounded once. */
     static void rotate(float[] from, int fromAt, float[] rotations, int rotationAt, int size, float[] to, int toAt) {

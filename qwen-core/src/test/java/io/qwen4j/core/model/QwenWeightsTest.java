@@ -78,6 +78,10 @@ class QwenWeightsTest {
         // x, normed, outputs (64); qkv (128); attended (64); gate and up (192); gated (96); rotation (16): 512 rows. Window and logits: 8
         // rows.
         assertEquals(4L * (512 * (3 * 64 + 128 + 64 + 192 + 96 + 16) + 8 * (64 + 130)), needs.activationBytes());
+        // Centres of keys double the rotations.
+        KvLayout centred = new KvLayout(KvCacheType.INT8, 3, 10, 32, 2, 16);
+        assertEquals(
+                needs.activationBytes() + 4 * 512 * 16, MemoryNeeds.of(checkpoint, checkpoint.config(), ops, type, 512, 8, centred).activationBytes());
         needs.check(needs.totalBytes());
         InsufficientMemoryException e =
                 assertThrows(InsufficientMemoryException.class, () -> needs.check(needs.totalBytes() - 1));

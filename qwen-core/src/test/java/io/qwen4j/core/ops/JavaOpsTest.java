@@ -251,7 +251,7 @@ class JavaOpsTest {
             Activation qkv = ops.activation(1, 48);
             Activation rotation = ops.activation(1, 16);
             assertThrows(IllegalArgumentException.class,
-                    () -> ops.rotateAndStore(qkv, rotation, batch, new AttentionShape(1, 1, 16, 1), cache, 1));
+                    () -> ops.rotateAndStore(qkv, null, rotation, batch, new AttentionShape(1, 1, 16, 1), cache, 1));
             assertThrows(IllegalArgumentException.class,
                     () -> ops.attention(qkv, rotation, batch, new AttentionShape(2, 2, 8, 1), cache, 0, rotation));
         }

@@ -21,7 +21,7 @@ final class CommonFlags {
             Option.value("--threads", "N", "compute threads (default one per processor)"),
             Option.value("--context", "N", "longest sequence in tokens, prompt and answer (default the model's, at most 32768)"),
             Option.value("--quantization", "TYPE", "convert weight matrices while loading: Q8_0, Q4_0, Q4_K, …"),
-            Option.value("--kv-cache", "f32|f16|bf16", "storage of keys and values (default f16; f32 for logits and perplexity)"),
+            Option.value("--kv-cache", "f32|f16|bf16|int8", "storage of keys and values (default f16; f32 for logits and perplexity)"),
             Option.value("--activations", "int8|int16", "precision of activations at quantized weights (default int8, int16 with logits)"),
             Option.value("--prefill-slice", "N", "most prompt tokens computed in one step, 1 to 4096 (default 512)"),
             Option.value("--sparse-prefill", "auto|FILE|V,S", "prefill long prompts sparsely: budgets of the model, of a file, or V and S"),

@@ -385,7 +385,7 @@ class CommandsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"Q8_0,f32", "Q4_0,bf16", "Q4_K,f16"})
+    @CsvSource({"Q8_0,f32", "Q4_0,bf16", "Q4_K,f16", "Q8_0,int8"})
     void quantizesWhileLoading(String type, String kvCache) {
         assertEquals(
                 TOKYO + "\n",

@@ -11,11 +11,9 @@ import io.qwen4j.LoadOptions;
 import io.qwen4j.ModelFiles;
 import io.qwen4j.ProgressListener;
 import io.qwen4j.QwenModel;
-import io.qwen4j.Score;
 import io.qwen4j.WeightType;
 import io.qwen4j.tinyqwen.TinyQwen;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -31,11 +29,8 @@ import org.jspecify.annotations.Nullable;
  * F32, where activations are not rounded.
  */
 class QuantizedQualityTest {
-    /** Conversations of a text, which then has about 200 to 500 of the 1,024 tokens of the model's context. */
-    private static final int CASES_OF_A_TEXT = 8;
-
     private static final Questions QUESTIONS = Questions.read();
-    private static final List<String> TEXTS = texts();
+    private static final List<String> TEXTS = QualityTexts.of(QUESTIONS);
 
     @TempDir
     private Path directory;
@@ -44,34 +39,9 @@ class QuantizedQualityTest {
         return Stream.of(WeightType.values()).filter(WeightType::isQuantized);
     }
 
-    /** Of each family the first questions with their answers, as conversations that follow each other. */
-    private static List<String> texts() {
-        List<String> texts = new ArrayList<>();
-        for (Questions.Family family : QUESTIONS.families().values()) {
-            StringBuilder text = new StringBuilder();
-            for (Questions.Case c : family.cases().subList(0, CASES_OF_A_TEXT)) {
-                text.append("<|im_start|>user\n").append(c.question()).append("<|im_end|>\n");
-                text.append("<|im_start|>assistant\n").append(c.answer()).append("<|im_end|>\n");
-            }
-            texts.add(text.toString());
-        }
-        return texts;
-    }
-
     private static QwenModel load(Path file, @Nullable InstructionSet set) {
         return QwenModel.load(
                 file, LoadOptions.builder().device(Device.CPU).instructionSet(set).cacheTokens(4096).maxConcurrent(24).build());
-    }
-
-    private static double perplexity(QwenModel model) {
-        double total = 0;
-        int tokens = 0;
-        for (String text : TEXTS) {
-            Score score = model.score(text);
-            total += score.total();
-            tokens += score.logProbabilities().size();
-        }
-        return Math.exp(-total / tokens);
     }
 
     private static Map<String, Integer> right(QwenModel model) {
@@ -90,7 +60,7 @@ class QuantizedQualityTest {
         double exact;
         Map<String, Integer> expected;
         try (QwenModel model = load(expanded, null)) {
-            exact = perplexity(model);
+            exact = QualityTexts.perplexity(model, TEXTS);
             expected = right(model);
         } catch (BackendUnavailableException e) {
             abort("the native backend is what this tests: " + e.getMessage());
@@ -106,7 +76,7 @@ class QuantizedQualityTest {
         }
         for (InstructionSet set : InstructionSet.values()) {
             try (QwenModel model = load(quantized, set)) {
-                double change = 100 * (perplexity(model) / exact - 1);
+                double change = 100 * (QualityTexts.perplexity(model, TEXTS) / exact - 1);
                 String line = String.format(Locale.ROOT, "%s on %s: perplexity %.4f with F32, %+.3f %%", type, set, exact, change);
                 System.out.println(line);
                 assertTrue(Math.abs(change) <= 1, line);

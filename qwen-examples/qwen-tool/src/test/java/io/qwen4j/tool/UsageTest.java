@@ -39,7 +39,7 @@ class UsageTest {
             generate --prompt a --threads 9999                  | threads must be 0 to 1024
             generate --prompt a --context 0                     | --context must be a whole number from 1
             generate --prompt a --quantization Q9               | --quantization must be one of F32
-            generate --prompt a --kv-cache q8                   | --kv-cache must be one of F32, F16, BF16
+            generate --prompt a --kv-cache q8                   | --kv-cache must be one of F32, F16, BF16, INT8
             generate a b --prompt x                             | 'b' is one argument too many
             tokenize --decode --plain                           | --plain is for encoding
             tokenize tiny-qwen other                            | 'other' is one argument too many
