@@ -23,6 +23,10 @@ final class CommonFlags {
             Option.value("--quantization", "TYPE", "convert weight matrices while loading: Q8_0, Q4_0, Q4_K, …"),
             Option.value("--kv-cache", "f32|f16|bf16|int8", "storage of keys and values (default f16; f32 for logits and perplexity)"),
             Option.value("--activations", "int8|int16", "precision of activations at quantized weights (default int8, int16 with logits)"),
+            Option.value("--yarn", "FACTOR", "stretch positions to FACTOR times the training length (default as the files say)"),
+            Option.value("--yarn-mode", "static|auto|off", "YaRN in all requests, in those beyond the training length, or in none"),
+            Option.value("--yarn-original", "N", "training length in tokens, for YaRN (default as the files say)"),
+            Option.value("--dual-chunk", "S,W[,N]|off", "dual chunk attention: distances up to S tokens, W local; scaled from N tokens on"),
             Option.value("--prefill-slice", "N", "most prompt tokens computed in one step, 1 to 4096 (default 512)"),
             Option.value("--sparse-prefill", "auto|FILE|V,S", "prefill long prompts sparsely: budgets of the model, of a file, or V and S"),
             Option.value("--sparse-threshold", "N", "prompts of more tokens than N are long (default 32768)"),
@@ -51,6 +55,8 @@ final class CommonFlags {
         options.threads(arguments.integer("--threads", 1, 0));
         options.contextLength(arguments.integer("--context", 1, 0));
         options.prefillSlice(arguments.integer("--prefill-slice", 1, LoadOptions.DEFAULT.prefillSlice()));
+        options.yarn(LongContextFlags.yarn(arguments));
+        options.dualChunk(LongContextFlags.dualChunk(arguments));
         options.sparsePrefill(SparseFlags.of(arguments));
         try {
             options.build();

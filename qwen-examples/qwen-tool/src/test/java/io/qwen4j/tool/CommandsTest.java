@@ -275,16 +275,14 @@ class CommandsTest {
         Path text = Files.writeString(temporary.resolve("t.txt"), filler());
         Path budgets = temporary.resolve("b.json");
         String[] calibrate = {
-            "calibrate-sparse", "--file", text.toString(), "--output", budgets.toString(), "--tokens", "900", "--recall", "0.9",
-            "--backend", "java"
+            "calibrate-sparse", "--file", text.toString(), "--output", budgets.toString(), "--tokens", "900", "--recall", "0.9"
         };
         String line = Tool.run(calibrate).succeeded().out();
         assertTrue(line.matches("4 layers of 4 heads, 900 tokens: columns \\d+ \\(at most \\d+\\), diagonals .* slice\n"), line);
         assertTrue(Files.readString(budgets).startsWith("[\n{\"0\": [\"vertical_and_slash\", "), Files.readString(budgets));
 
         String[] bench = {
-            "bench", "--sparse", "--sparse-prefill", budgets.toString(), "--file", text.toString(), "--prompt-tokens", "300,900",
-            "--backend", "java"
+            "bench", "--sparse", "--sparse-prefill", budgets.toString(), "--file", text.toString(), "--prompt-tokens", "300,900"
         };
         String[] rows = Tool.run(bench).succeeded().out().split("\n");
         assertEquals(4, rows.length, "two lines of titles, two lengths");
@@ -294,12 +292,12 @@ class CommandsTest {
         String json = Tool.run(Stream.concat(Stream.of(bench), Stream.of("--json", "--follow", "sparse")).toArray(String[]::new))
                 .succeeded().out();
         assertTrue(json.startsWith("{\"follow\":\"sparse\",\"lengths\":[{\"tokens\":300,\"mean_recall\":"), json);
-        String random = Tool.run("bench", "--sparse", "--sparse-prefill", "30,100", "--prompt-tokens", "300", "--backend", "java")
+        String random = Tool.run("bench", "--sparse", "--sparse-prefill", "30,100", "--prompt-tokens", "300")
                 .succeeded().out();
         assertEquals(3, random.split("\n").length, random);
 
         String prompt = PROMPT.replace(QUESTION, filler().substring(0, 1500) + QUESTION);
-        String[] generate = {"generate", "--prompt", prompt, "--greedy", "--max-tokens", "20", "--backend", "java"};
+        String[] generate = {"generate", "--prompt", prompt, "--greedy", "--max-tokens", "20"};
         String dense = Tool.run(generate).succeeded().out();
         String all = Tool.run(Stream.concat(
                 Stream.of(generate), Stream.of("--sparse-prefill", "9999,9999", "--sparse-threshold", "100")).toArray(String[]::new))
@@ -312,6 +310,27 @@ class CommandsTest {
                 .failure().contains("65536 tokens are needed for these measurements, the text has"));
         assertTrue(Tool.run("calibrate-sparse", "--file", text.toString(), "--output", budgets.toString(), "--tokens", "99999").failure()
                 .contains("--tokens 99999 were asked for, the text has"));
+    }
+
+    @Test
+    void passKeysAreFoundWithinTheTrainingLength() {
+        String[] lines = Tool.run("passkey", "--lengths", "256,512", "--depths", "3", "--trials", "1").succeeded().out().split("\n");
+        assertTrue(lines[lines.length - 1].contains("6/6") || lines[lines.length - 1].contains("100"), String.join("\n", lines));
+        String json = Tool.run("passkey", "--lengths", "300", "--depths", "1", "--trials", "2", "--modes", "plain,dual-chunk+yarn", "--json")
+                .succeeded().out();
+        assertTrue(json.startsWith("{") && json.contains("\"dual-chunk+yarn\""), json);
+        assertTrue(Tool.run("passkey", "--lengths", "40").failure().contains("needs at least"));
+    }
+
+    @Test
+    void positionsCanBeExtended() {
+        String[] generate = {"generate", "--prompt", PROMPT, "--greedy", "--max-tokens", "20"};
+        String plain = Tool.run(generate).succeeded().out();
+        for (String extension : List.of("--yarn 4 --yarn-mode auto", "--dual-chunk 768,64", "--yarn-mode off", "--dual-chunk off")) {
+            String[] all = Stream.concat(Stream.of(generate), Stream.of(extension.split(" "))).toArray(String[]::new);
+            assertEquals(plain, Tool.run(all).succeeded().out(), extension);
+        }
+        assertTrue(Tool.run("generate", "--prompt", "a", "--yarn-mode", "auto").failure().contains("without a factor"));
     }
 
     /** Sentences that do not come twice in the same order. */

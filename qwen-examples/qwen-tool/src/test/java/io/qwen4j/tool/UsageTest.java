@@ -40,6 +40,24 @@ class UsageTest {
             generate --prompt a --context 0                     | --context must be a whole number from 1
             generate --prompt a --quantization Q9               | --quantization must be one of F32
             generate --prompt a --kv-cache q8                   | --kv-cache must be one of F32, F16, BF16, INT8
+            generate --prompt a --yarn x                        | --yarn must be a number
+            generate --prompt a --yarn 0                        | --yarn must be a number above 0
+            generate --prompt a --yarn -2                       | --yarn: factor must be above 0
+            generate --prompt a --yarn-mode on                  | --yarn-mode must be one of STATIC, AUTO, OFF
+            generate --prompt a --yarn 4 --yarn-mode off        | exclude each other
+            generate --prompt a --yarn-original 9               | --yarn-original needs --yarn
+            generate --prompt a --dual-chunk 5                  | --dual-chunk must be S,W
+            generate --prompt a --dual-chunk 0,0                | --dual-chunk must begin with a chunk size above 0
+            generate --prompt a --dual-chunk 8,8                | --dual-chunk: localSize must be 0 to 7
+            generate --prompt a --dual-chunk 9999999K,1         | --dual-chunk: integer overflow
+            passkey                                             | --lengths is missing
+            passkey --lengths 1K,x                              | --lengths must be numbers of tokens such as 512,4K
+            passkey --lengths 0                                 | --lengths must be numbers of tokens
+            passkey --lengths 1K --depths 0                     | --depths must be a whole number from 1
+            passkey --lengths 1K --depths 102                   | --depths must be at most 101
+            passkey --lengths 1K --trials 99999                 | at most 10000 are allowed
+            passkey --lengths 1K --context 512                  | --lengths holds 1024, but --context is 512
+            passkey --lengths 1K --modes plain,ntk              | --modes must be some of given, plain, yarn
             generate a b --prompt x                             | 'b' is one argument too many
             tokenize --decode --plain                           | --plain is for encoding
             tokenize tiny-qwen other                            | 'other' is one argument too many
@@ -94,7 +112,7 @@ class UsageTest {
     @ValueSource(
             strings = {
                 "chat", "generate", "tokenize", "render", "logits", "perplexity", "inspect", "quantize", "synthesize", "bench", "embed",
-                "calibrate-sparse"
+                "calibrate-sparse", "passkey"
             })
     void everyCommandHasHelp(String command) {
         for (List<String> words : List.of(List.of("help", command), List.of(command, "--help"), List.of(command, "-h"))) {
