@@ -4,12 +4,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.qwen4j.ControlTokens;
+import io.qwen4j.DualChunk;
 import io.qwen4j.FinishReason;
 import io.qwen4j.Generation;
 import io.qwen4j.GenerationEvent;
 import io.qwen4j.GenerationOptions;
 import io.qwen4j.GenerationRequest;
 import io.qwen4j.GenerationResult;
+import io.qwen4j.KvCacheType;
 import io.qwen4j.LoadOptions;
 import io.qwen4j.Message;
 import io.qwen4j.ModelFiles;
@@ -24,6 +26,7 @@ import io.qwen4j.SparsePrefill;
 import io.qwen4j.ToolCall;
 import io.qwen4j.ToolSpec;
 import io.qwen4j.WeightType;
+import io.qwen4j.Yarn;
 import io.qwen4j.tinyqwen.TinyQwen;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
@@ -309,6 +312,23 @@ class ReadmeExamplesTest {
             assertTrue(similarity > 0 && similarity <= 1.001f, "similarity " + similarity);
         }
         assertTrue(printed().endsWith("true\n"));
+    }
+
+    @Test
+    void longContext() {
+        LoadOptions options = LoadOptions.builder()
+                .yarn(Yarn.of(4).auto())                                // four times the length, in requests that need it
+                .dualChunk(DualChunk.forTrainingLength(1024))           // for Qwen2.5-Instruct: 32_768
+                .kvCache(KvCacheType.INT8)                              // little more than half the memory
+                .contextLength(4096)
+                .build();
+        try (QwenModel model = QwenModel.load(TinyQwen.directory(), options)) {
+            System.out.println(model.info().positions());
+        }
+        assertEquals(
+                "YaRN with factor 4 from 1024 tokens, dual chunks with distances up to 768 tokens, 64 local; YaRN only in requests of more"
+                        + " than 1024 tokens\n",
+                printed());
     }
 
     @Test
