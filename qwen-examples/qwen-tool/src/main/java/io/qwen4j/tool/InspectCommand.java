@@ -56,6 +56,7 @@ final class InspectCommand implements Command {
         json.writeStartObject();
         json.writeStringField("model", path.toString());
         json.writeStringField("format", info.format());
+        json.writeStringField("positions", info.positions());
         json.writeNumberField("parameters", parameters(info));
         json.writeNumberField("tensor_bytes", bytes(info));
         json.writeObjectFieldStart("metadata");
@@ -83,6 +84,7 @@ final class InspectCommand implements Command {
     private static void print(Output out, Path path, ModelFileInfo info) throws IOException {
         out.println("model       " + path);
         out.println("format      " + info.format());
+        out.println("positions   " + info.positions());
         out.println(String.format(Locale.ROOT, "parameters  %,d", parameters(info)));
         out.println(String.format(Locale.ROOT, "tensors     %,d in %,d bytes", info.tensors().size(), bytes(info)));
         Map<String, Long> types = info.tensors().stream()

@@ -188,10 +188,24 @@ class CommandsTest {
     }
 
     @Test
+    void inspectTellsHowPositionsAreExtended() throws Exception {
+        Path model = Tool.copy(TinyQwen.directory(), temporary.resolve("m"));
+        Path config = model.resolve("config.json");
+        Files.writeString(config, Files.readString(config).replaceFirst("\\{", """
+                {"rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 1024},
+                 "dual_chunk_attention_config": {"chunk_size": 768, "local_size": 64, "original_max_position_embeddings": 1024},"""));
+        String text = Tool.run("inspect", model.toString()).succeeded().out();
+        assertTrue(text.contains("\npositions   YaRN with factor 4 from 1024 tokens, dual chunks with distances up to 768 tokens, 64 local,"
+                + " scaled from 1024 tokens\n"), text);
+    }
+
+    @Test
     void inspectListsTensors() throws Exception {
         String text = Tool.run("inspect").succeeded().out();
         assertTrue(text.contains("model.embed_tokens.weight") && text.contains("[4096, 256]") && text.contains("BF16"), text);
+        assertTrue(text.contains("\npositions   plain\n"), text);
         Map<String, String> json = fields(Tool.run("inspect", "--json").succeeded().out());
+        assertEquals("plain", json.get("positions"));
         assertEquals("safetensors", json.get("format"));
         assertEquals("4198656", json.get("parameters"));
     }
