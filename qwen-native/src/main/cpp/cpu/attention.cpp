@@ -15,7 +15,7 @@ void check_shape(const AttentionShape& shape, const KvPages& kv, int64_t layer) 
 int64_t qkv_width(const AttentionShape& s) { return times(plus(s.heads, times(2, s.kv_heads)), s.head_size); }
 
 int64_t rotation_width(const AttentionShape& s, const KvPages& kv) {
-  return times((s.chunk_length == 0 ? 1 : kRotations) + (kv.type == kKvInt8 ? 1 : 0), s.head_size);
+  return times((s.chunk_length == 0 ? int64_t{1} : int64_t{kRotations}) + (kv.type == kKvInt8 ? 1 : 0), s.head_size);
 }
 
 int64_t splits_for(int64_t length, const KvPages& kv) {
