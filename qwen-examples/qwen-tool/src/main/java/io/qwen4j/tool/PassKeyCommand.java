@@ -75,13 +75,14 @@ final class PassKeyCommand implements Command {
 
     @Override
     public String details() {
-        return "Hides a number of five digits in filler text and asks for it, once for each length, depth and trial. A length is what prompt "
-                + "and answer may take, in tokens: the prompt fills it but for the " + ANSWER_TOKENS + " of the answer; K is 1024, M is 1024 K. "
-                + "Depth is the part of the text before the key, 0 to 100 %. Answers are greedy, and a key is found if the answer has its "
-                + "digits. Each row tells the keys found of the trials, for each depth. The context is the largest length unless "
-                + "--context is given. Each mode loads the model anew and measures the same texts: given is what the files and the common options say; "
-                + "plain extends positions by nothing; yarn stretches them by the largest length over the training length; dual-chunk cuts the "
-                + "text into chunks made for the training length; dual-chunk+yarn does both.";
+        return "Hides a number of five digits in filler text and asks for it, once for each length, depth and trial. A length is what "
+                + "prompt and answer may take, in tokens: the prompt fills it but for the " + ANSWER_TOKENS + " of the answer; K is 1024, "
+                + "M is 1024 K. Depth is the part of the text before the key, 0 to 100 %. Answers are greedy, and a key is found if the "
+                + "answer has its digits. Each row tells the keys found of the trials, for each depth. The context is the largest length "
+                + "unless --context is given. Each mode loads the model anew and measures the same texts: given is what the files and the "
+                + "common options say; plain extends positions by nothing; yarn stretches them by the largest length over the training "
+                + "length; dual-chunk cuts the text into chunks made for the training length; dual-chunk+yarn does both. What the "
+                + "common options say of YaRN and dual chunks holds in the modes that have them.";
     }
 
     @Override
@@ -102,6 +103,8 @@ final class PassKeyCommand implements Command {
         List<PassKeyMode> modes = arguments.has("--modes")
                 ? PassKeyMode.parse("--modes", arguments.requiredText("--modes"))
                 : List.of(PassKeyMode.GIVEN);
+        LoadOptions given = CommonFlags.loadOptions(arguments).build();
+        modes.forEach(mode -> mode.check(given));
         int trained = arguments.integer("--training-length", 16, 0);
         Path path = CommonFlags.model(arguments);
         PassKeyPrompts prompts = new PassKeyPrompts(Tokenizer.load(path), ChatTemplate.load(path));
@@ -135,7 +138,8 @@ final class PassKeyCommand implements Command {
         }
         long texts = (long) lengths.size() * plan.depths() * plan.trials();
         if (texts > MOST_PROMPTS) {
-            throw new UsageException("--lengths, --depths and --trials ask for " + texts + " texts, at most " + MOST_PROMPTS + " are allowed");
+            throw new UsageException(
+                    "--lengths, --depths and --trials ask for " + texts + " texts, at most " + MOST_PROMPTS + " are allowed");
         }
         int context = arguments.integer("--context", 1, plan.longest());
         if (plan.longest() > context) {

@@ -51,6 +51,16 @@ enum PassKeyMode {
         return yarn || dualChunk;
     }
 
+    /** Refuses options that switch off what the mode is to measure. */
+    void check(LoadOptions given) {
+        if (yarn && Yarn.OFF.equals(given.yarn())) {
+            throw new UsageException("--yarn-mode off and mode " + label + " exclude each other");
+        }
+        if (dualChunk && DualChunk.OFF.equals(given.dualChunk())) {
+            throw new UsageException("--dual-chunk off and mode " + label + " exclude each other");
+        }
+    }
+
     /**
      * Sets the positions; YaRN and chunks that are set already stay where the mode has them.
      *

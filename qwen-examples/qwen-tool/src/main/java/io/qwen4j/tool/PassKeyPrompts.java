@@ -10,8 +10,8 @@ import java.util.List;
 import java.util.Random;
 
 /**
- * Writes messages that hide a pass key in filler text and ask for it, as long as they may be. The words are those that tiny-qwen was trained
- * on; larger models need no training for them. Not thread-safe.
+ * Writes messages that hide a pass key in filler text and ask for it, as long as they may be. The words are those that tiny-qwen was
+ * trained on; larger models need no training for them. Not thread-safe.
  */
 final class PassKeyPrompts {
     static final int DIGITS = 5;

@@ -21,6 +21,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -330,10 +331,12 @@ class CommandsTest {
     void passKeysAreFoundWithinTheTrainingLength() {
         String[] lines = Tool.run("passkey", "--lengths", "256,512", "--depths", "3", "--trials", "1").succeeded().out().split("\n");
         assertTrue(lines[lines.length - 1].endsWith("100.0 %"), String.join("\n", lines));
-        String json = Tool.run("passkey", "--lengths", "300", "--depths", "1", "--trials", "2", "--modes", "plain,dual-chunk+yarn",
-                        "--json")
+        String json = Tool.run("passkey", "--lengths", "300", "--depths", "1", "--trials", "2", "--modes",
+                        "plain,yarn,dual-chunk,dual-chunk+yarn", "--json")
                 .succeeded().out();
-        assertTrue(json.startsWith("{") && json.contains("\"dual-chunk+yarn\""), json);
+        for (String mode : List.of("plain", "yarn", "dual-chunk", "dual-chunk+yarn")) {
+            assertTrue(json.contains("{\"mode\":\"" + mode + "\""), json);
+        }
         assertTrue(Tool.run("passkey", "--lengths", "40").failure().contains("needs at least"));
     }
 
@@ -346,6 +349,38 @@ class CommandsTest {
             assertEquals(plain, Tool.run(all).succeeded().out(), extension);
         }
         assertTrue(Tool.run("generate", "--prompt", "a", "--yarn-mode", "auto").failure().contains("without a factor"));
+    }
+
+    @Test
+    void automaticYarnTakesTheFactorOfTheFiles() throws Exception {
+        Path model = Tool.copy(TinyQwen.directory(), temporary.resolve("m"));
+        Path config = model.resolve("config.json");
+        Files.writeString(config, Files.readString(config).replaceFirst("\\{", """
+                {"rope_scaling": {"type": "yarn", "factor": 3.3, "original_max_position_embeddings": 1024},"""));
+        Map<String, String> positions = Map.of(
+                "--threads 2", "YaRN with factor 3.3 from 1024 tokens",
+                "--yarn-mode auto", "YaRN with factor 3.3 from 1024 tokens; YaRN only in requests of more than 1024 tokens",
+                "--yarn-mode off", "plain",
+                "--yarn 1.1 --yarn-original 1k", "YaRN with factor 1.1 from 1024 tokens");
+        for (Map.Entry<String, String> entry : positions.entrySet()) {
+            String[] passkey = {"passkey", model.toString(), "--lengths", "200", "--depths", "1", "--trials", "1"};
+            String[] all = Stream.concat(Stream.of(passkey), Stream.of(entry.getKey().split(" "))).toArray(String[]::new);
+            String text = Tool.run(all).succeeded().out();
+            assertTrue(text.contains("\npositions  " + entry.getValue() + "\n"), entry.getKey() + ": " + text);
+        }
+    }
+
+    @Test
+    void passKeysBeyondTheTrainingLengthAreFoundWithExtendedPositions() throws Exception {
+        String json = Tool.run(
+                        "passkey", "--lengths", "4K", "--depths", "3", "--trials", "1", "--modes", "plain,dual-chunk+yarn", "--json")
+                .succeeded().out();
+        double[] retrieval = Pattern.compile("\"retrieval\":([0-9.]+)").matcher(json).results()
+                .mapToDouble(match -> Double.parseDouble(match.group(1)))
+                .toArray();
+        assertEquals(2, retrieval.length, json);
+        assertTrue(retrieval[0] < 0.5, json);
+        assertEquals(1, retrieval[1], json);
     }
 
     /** Sentences that do not come twice in the same order. */

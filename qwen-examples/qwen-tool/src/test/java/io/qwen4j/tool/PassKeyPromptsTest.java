@@ -42,7 +42,8 @@ class PassKeyPromptsTest {
             int begin = text.indexOf('\n') + 1;
             int end = text.lastIndexOf('\n');
             int at = text.indexOf("The pass key is " + KEY);
-            assertEquals(at, text.lastIndexOf("The pass key is " + KEY));
+            assertTrue(at >= 0, text);
+            assertEquals(text.indexOf(KEY), text.lastIndexOf(KEY));
             assertEquals(depth, (at - begin) / (double) (end - begin), 0.02, "depth " + depth);
         }
     }

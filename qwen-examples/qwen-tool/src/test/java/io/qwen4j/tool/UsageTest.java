@@ -42,21 +42,31 @@ class UsageTest {
             generate --prompt a --kv-cache q8                   | --kv-cache must be one of F32, F16, BF16, INT8
             generate --prompt a --yarn x                        | --yarn must be a number
             generate --prompt a --yarn 0                        | --yarn must be a number above 0
-            generate --prompt a --yarn -2                       | --yarn: factor must be above 0
+            generate --prompt a --yarn -2                       | --yarn must be a number above 0 and below 1000000, found '-2'
+            generate --prompt a --yarn nan                      | --yarn must be a number above 0
+            generate --prompt a --yarn 1e6                      | --yarn must be a number above 0 and below 1000000
             generate --prompt a --yarn-mode on                  | --yarn-mode must be one of STATIC, AUTO, OFF
             generate --prompt a --yarn 4 --yarn-mode off        | exclude each other
             generate --prompt a --yarn-original 9               | --yarn-original needs --yarn
+            generate --prompt a --yarn 4 --yarn-original 0      | --yarn-original must be a number of tokens from 1, such as 32K
+            generate --prompt a --yarn 4 --yarn-original 9999999K | --yarn-original must be a number of tokens
+            generate --prompt a --yarn 4 --yarn-original 1.5    | --yarn-original must be a number of tokens
+            generate --prompt a --dual-chunk on                 | --dual-chunk must be S,W or S,W,N in tokens, such as 24K,2K, or off
             generate --prompt a --dual-chunk 5                  | --dual-chunk must be S,W
-            generate --prompt a --dual-chunk 0,0                | --dual-chunk must begin with a chunk size above 0
+            generate --prompt a --dual-chunk 0,0                | --dual-chunk must be off, or begin with a chunk size above 0
             generate --prompt a --dual-chunk 8,8                | --dual-chunk: localSize must be 0 to 7
-            generate --prompt a --dual-chunk 9999999K,1         | --dual-chunk: integer overflow
+            generate --prompt a --dual-chunk 9999999K,1         | --dual-chunk must be of sizes up to 2147483647, found '9999999K,1'
             passkey                                             | --lengths is missing
             passkey --lengths 1K,x                              | --lengths must be numbers of tokens such as 512,4K
             passkey --lengths 0                                 | --lengths must be numbers of tokens
             passkey --lengths 1K --depths 0                     | --depths must be a whole number from 1
             passkey --lengths 1K --depths 102                   | --depths must be at most 101
             passkey --lengths 1K --trials 99999                 | at most 10000 are allowed
+            passkey --lengths 1K --trials 0                     | --trials must be a whole number from 1
+            passkey --lengths 1K --training-length 8            | --training-length must be a whole number from 16
             passkey --lengths 1K --context 512                  | --lengths holds 1024, but --context is 512
+            passkey --lengths 1K --modes yarn --yarn-mode off   | --yarn-mode off and mode yarn exclude each other
+            passkey --lengths 1K --modes plain,dual-chunk --dual-chunk off | --dual-chunk off and mode dual-chunk exclude each other
             passkey --lengths 1K --modes plain,ntk              | --modes must be some of given, plain, yarn
             generate a b --prompt x                             | 'b' is one argument too many
             tokenize --decode --plain                           | --plain is for encoding
