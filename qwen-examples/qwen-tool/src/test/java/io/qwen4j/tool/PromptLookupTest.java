@@ -89,10 +89,22 @@ class PromptLookupTest {
     private static List<GenerationResult> answer(QwenModel model, long seed, int requests, boolean ahead) {
         Random random = new Random(seed);
         List<Generation> running = new ArrayList<>();
-        for (int i = 0; i < requests; i++) {
+        running.add(model.submit(repetition(ahead)));
+        for (int i = 1; i < requests; i++) {
             running.add(model.submit(request(random, ahead)));
         }
         return running.stream().map(Generation::await).toList();
+    }
+
+    /** A text whose greedy continuation repeats it: tokens that are computed ahead hold here, whatever the random requests are. */
+    private static GenerationRequest repetition(boolean ahead) {
+        GenerationOptions options = GenerationOptions.builder()
+                .sampling(SamplingOptions.builder().temperature(0).build())
+                .maxTokens(40)
+                .ignoreEndTokens(true)
+                .promptLookup(ahead ? 8 : 0)
+                .build();
+        return new GenerationRequest.Text(STORY.repeat(3), ControlTokens.PLAIN, options);
     }
 
     /** The same requests for the same random numbers, whether tokens are computed ahead or not. */
