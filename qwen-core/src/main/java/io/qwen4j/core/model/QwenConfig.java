@@ -1,23 +1,26 @@
 package io.qwen4j.core.model;
 
+import java.util.Set;
 import java.util.StringJoiner;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Hyper-parameters of a decoder, checked and complete, from config.json or GGUF metadata.
  *
- * @param architecture {@code qwen2}
+ * @param architecture {@code qwen2} or {@code qwen2_moe}
  * @param layers decoder layers
  * @param hiddenSize D
  * @param heads H
  * @param kvHeads K, a divisor of H
  * @param headSize E, a multiple of 16
- * @param ffnSize F
+ * @param ffnSize F of the layers without experts
  * @param vocabularyRows V, rows of the embedding
  * @param tiedHead whether the output layer is the embedding
  * @param normEpsilon added to the mean square in RMSNorm
  * @param contextLength longest sequence that the files state, in tokens
  * @param rope rotary position embedding
+ * @param experts the mixture of experts, or null if all layers are dense
+ * @param head what is computed of the last hidden states
  */
 public record QwenConfig(
         String architecture,
@@ -31,11 +34,88 @@ public record QwenConfig(
         boolean tiedHead,
         float normEpsilon,
         int contextLength,
-        Rope rope) {
+        Rope rope,
+        @Nullable Experts experts,
+        Head head) {
+    /** A dense language model. */
+    public QwenConfig(
+            String architecture,
+            int layers,
+            int hiddenSize,
+            int heads,
+            int kvHeads,
+            int headSize,
+            int ffnSize,
+            int vocabularyRows,
+            boolean tiedHead,
+            float normEpsilon,
+            int contextLength,
+            Rope rope) {
+        this(architecture, layers, hiddenSize, heads, kvHeads, headSize, ffnSize, vocabularyRows, tiedHead, normEpsilon, contextLength,
+                rope, null, Head.LANGUAGE);
+    }
+
     /** The same with other positions. */
     public QwenConfig with(Rope rope, int contextLength) {
         return new QwenConfig(architecture, layers, hiddenSize, heads, kvHeads, headSize, ffnSize, vocabularyRows, tiedHead, normEpsilon,
-                contextLength, rope);
+                contextLength, rope, experts, head);
+    }
+
+    /** The same with a mixture of experts, or without. */
+    public QwenConfig with(@Nullable Experts experts) {
+        return new QwenConfig(architecture, layers, hiddenSize, heads, kvHeads, headSize, ffnSize, vocabularyRows, tiedHead, normEpsilon,
+                contextLength, rope, experts, head);
+    }
+
+    /** The same with another head. */
+    public QwenConfig with(Head head) {
+        return new QwenConfig(architecture, layers, hiddenSize, heads, kvHeads, headSize, ffnSize, vocabularyRows, tiedHead, normEpsilon,
+                contextLength, rope, experts, head);
+    }
+
+    /** Whether a layer has experts. */
+    public boolean sparse(int layer) {
+        return experts != null && (layer + 1) % experts.sparseStep() == 0 && !experts.denseLayers().contains(layer);
+    }
+
+    /** What is computed of the last hidden states. */
+    public enum Head {
+        /** Logits of the vocabulary. */
+        LANGUAGE(0),
+        /** One number that tells how good a conversation is. */
+        REWARD(1),
+        /** Two logits at the end of a step: that it is wrong, that it is right. */
+        PROCESS_REWARD(2);
+
+        private final int rewards;
+
+        Head(int rewards) {
+            this.rewards = rewards;
+        }
+
+        /** Outputs of the reward head for each token; 0 if there is none. */
+        public int rewards() {
+            return rewards;
+        }
+    }
+
+    /**
+     * Mixture of experts (Qwen1.5-MoE): a router chooses some of the routed experts for each token, one shared expert sees all.
+     *
+     * @param count routed experts
+     * @param used experts chosen for a token, 1 to {@code count}
+     * @param ffnSize F of a routed expert
+     * @param sharedFfnSize F of the shared expert
+     * @param normalized whether the weights of the chosen experts are divided by their sum
+     * @param sparseStep layer i has experts if i + 1 is a multiple of it
+     * @param denseLayers layers that have none all the same
+     */
+    public record Experts(
+            int count, int used, int ffnSize, int sharedFfnSize, boolean normalized, int sparseStep, Set<Integer> denseLayers) {
+        /** Copies the set. */
+        public Experts {
+            denseLayers = Set.copyOf(denseLayers);
+        }
     }
 
     /**
