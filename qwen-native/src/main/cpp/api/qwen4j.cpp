@@ -161,6 +161,23 @@ int32_t qw_attention(int64_t backend, int64_t qkv, int64_t rotations, int64_t ba
               object<Buffer>(out), object_or_null<Buffer>(log_sum_exp));
   });
 }
+int32_t qw_route(int64_t backend, int64_t scores, int64_t rows, int64_t routing) {
+  return guarded([&] { route(object<Backend>(backend), object<Buffer>(scores), rows, RoutingView(object<Buffer>(routing))); });
+}
+int32_t qw_expert_linear(int64_t backend, int64_t x, int64_t routing, int64_t weight, int64_t y) {
+  return guarded([&] {
+    expert_linear(object<Backend>(backend), object<Buffer>(x), RoutingView(object<Buffer>(routing)), object<Weight>(weight), object<Buffer>(y));
+  });
+}
+int32_t qw_expert_linear_add(int64_t backend, int64_t x, int64_t routing, int64_t weight, int64_t y) {
+  return guarded([&] {
+    expert_linear_add(object<Backend>(backend), object<Buffer>(x), RoutingView(object<Buffer>(routing)), object<Weight>(weight),
+                      object<Buffer>(y));
+  });
+}
+int32_t qw_sigmoid_gate(int64_t backend, int64_t x, int64_t rows, int64_t gate) {
+  return guarded([&] { sigmoid_gate(object<Backend>(backend), object<Buffer>(x), rows, object<Buffer>(gate)); });
+}
 int32_t qw_swiglu(int64_t backend, int64_t x, int64_t rows, int64_t out) {
   return guarded([&] { swiglu(object<Backend>(backend), object<Buffer>(x), rows, object<Buffer>(out)); });
 }

@@ -63,6 +63,10 @@ int32_t qw_choose_keys(int64_t backend, int64_t qkv, int64_t rotations, int64_t 
                        int64_t head_size, float scale, int64_t chunk_length, int64_t cache, int64_t layer, int64_t choice);
 int32_t qw_attention(int64_t backend, int64_t qkv, int64_t rotations, int64_t batch, int64_t heads, int64_t kv_heads, int64_t head_size,
                      float scale, int64_t chunk_length, int64_t cache, int64_t layer, int64_t choice, int64_t out, int64_t log_sum_exp);
+int32_t qw_route(int64_t backend, int64_t scores, int64_t rows, int64_t routing);
+int32_t qw_expert_linear(int64_t backend, int64_t x, int64_t routing, int64_t weight, int64_t y);
+int32_t qw_expert_linear_add(int64_t backend, int64_t x, int64_t routing, int64_t weight, int64_t y);
+int32_t qw_sigmoid_gate(int64_t backend, int64_t x, int64_t rows, int64_t gate);
 int32_t qw_swiglu(int64_t backend, int64_t x, int64_t rows, int64_t out);
 int32_t qw_gather_outputs(int64_t backend, int64_t x, int64_t batch, int64_t out);
 

@@ -99,6 +99,14 @@ struct AttendPiece {
   int64_t part;  // where the split's result is kept, or -1 if the piece finishes its rows itself
 };
 
+// One piece of the experts' products.
+struct ExpertPiece {
+  const Segment* segment;
+  int64_t expert;
+  int64_t panel_begin;
+  int64_t panel_end;
+};
+
 struct Backend : Object {
   static constexpr Kind kKind = kBackend;
   // fine: what 8 bits leave over of an activation gets 8 bits more
@@ -109,6 +117,10 @@ struct Backend : Object {
   const bool fine;
   Memory quantized;                 // of one linear operation
   Memory residual;                  // of one linear operation, where fine
+  Memory picked;                    // rows of one operation of experts
+  std::vector<int32_t> chosen;      // experts of each token, of one routing
+  std::vector<float> chosen_weights;
+  std::vector<ExpertPiece> expert_pieces;
   Memory attend_scratch;            // of all workers
   Memory attend_parts;              // results of splits
   std::vector<AttendPiece> pieces;  // of one attention operation

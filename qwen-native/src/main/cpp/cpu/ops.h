@@ -3,6 +3,7 @@
 
 #include "cpu/batch.h"
 #include "cpu/objects.h"
+#include "cpu/routing.h"
 
 namespace qw {
 
@@ -16,6 +17,11 @@ void pack_rows(const Weight& weight, int64_t segment, int64_t first_row, int64_t
 void embed(Backend& backend, const Weight& table, const BatchView& batch, const Buffer& x);
 void rms_norm(Backend& backend, const Buffer& x, int64_t rows, const Buffer& gain, float epsilon, const Buffer& y);
 void linear(Backend& backend, const Buffer& x, int64_t rows, const Weight& w, const Buffer* bias, bool add, const Buffer& y);
+// Chooses the experts of each row of scores and writes the pairs.
+void route(Backend& backend, const Buffer& scores, int64_t rows, RoutingView routing);
+void expert_linear(Backend& backend, const Buffer& x, const RoutingView& routing, const Weight& w, const Buffer& y);
+void expert_linear_add(Backend& backend, const Buffer& x, const RoutingView& routing, const Weight& w, const Buffer& y);
+void sigmoid_gate(Backend& backend, const Buffer& x, int64_t rows, const Buffer& gate);
 void swiglu(Backend& backend, const Buffer& x, int64_t rows, const Buffer& out);
 void gather_outputs(Backend& backend, const Buffer& x, const BatchView& batch, const Buffer& out);
 

@@ -1,5 +1,6 @@
 // Operations that go row by row.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "cpu/ops.h"
@@ -59,6 +60,18 @@ void swiglu(Backend& backend, const Buffer& x, int64_t rows, const Buffer& out) 
       if (begin >= columns) continue;
       const float* gate = x.floats() + t * 2 * columns + begin;
       backend.table.swiglu(gate, gate + columns, std::min(width, columns - begin), out.floats() + t * columns + begin);
+    }
+  });
+}
+
+void sigmoid_gate(Backend& backend, const Buffer& x, int64_t rows, const Buffer& gate) {
+  check_rows(x, rows, x.columns, "x has no such rows");
+  check_rows(gate, rows, 1, "the gate does not fit x");
+  by_rows(backend, rows, x.columns, [&](int64_t first, int64_t count) {
+    for (int64_t t = first; t < first + count; t++) {
+      const float factor = 1.f / (1.f + std::exp(-gate.floats()[t]));
+      float* row = x.floats() + t * x.columns;
+      for (int64_t i = 0; i < x.columns; i++) row[i] *= factor;
     }
   });
 }

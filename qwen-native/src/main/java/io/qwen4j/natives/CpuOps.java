@@ -10,6 +10,7 @@ import io.qwen4j.core.ops.KeyChoice;
 import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.KvLayout;
 import io.qwen4j.core.ops.Ops;
+import io.qwen4j.core.ops.Routing;
 import io.qwen4j.core.ops.TensorSource;
 import io.qwen4j.core.ops.Weight;
 import java.util.List;
@@ -200,6 +201,48 @@ final class CpuOps implements Ops {
     }
 
     @Override
+    public void route(Activation scores, int rows, Routing routing) {
+        begin();
+        try {
+            NativeException.check(NativeLibrary.route(hold(backend), hold(scores), rows, hold(routing)), "route");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void expertLinear(Activation x, Routing routing, Weight w, Activation y) {
+        begin();
+        try {
+            NativeException.check(
+                    NativeLibrary.expertLinear(hold(backend), hold(x), hold(routing), matrix(w), hold(y)), "expertLinear");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void expertLinearAdd(Activation x, Routing routing, Weight w, Activation y) {
+        begin();
+        try {
+            NativeException.check(
+                    NativeLibrary.expertLinearAdd(hold(backend), hold(x), hold(routing), matrix(w), hold(y)), "expertLinearAdd");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void sigmoidGate(Activation x, int rows, Activation gate) {
+        begin();
+        try {
+            NativeException.check(NativeLibrary.sigmoidGate(hold(backend), hold(x), rows, hold(gate)), "sigmoidGate");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
     public void swiGlu(Activation x, int rows, Activation out) {
         begin();
         try {
@@ -256,6 +299,10 @@ final class CpuOps implements Ops {
 
     private long hold(Batch batch) {
         return hold("batch", batch.memory());
+    }
+
+    private long hold(Routing routing) {
+        return hold("routing", routing.memory());
     }
 
     private long hold(KeyChoice choice) {

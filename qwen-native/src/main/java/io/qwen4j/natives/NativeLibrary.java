@@ -107,6 +107,18 @@ final class NativeLibrary {
             long backend, long qkv, long rotations, long batch, long heads, long kvHeads, long headSize, float scale, long chunkLength,
             long cache, long layer, long choice, long out, long logSumExp);
 
+    @Name("qw_route")
+    static native int route(long backend, long scores, long rows, long routing);
+
+    @Name("qw_expert_linear")
+    static native int expertLinear(long backend, long x, long routing, long weight, long y);
+
+    @Name("qw_expert_linear_add")
+    static native int expertLinearAdd(long backend, long x, long routing, long weight, long y);
+
+    @Name("qw_sigmoid_gate")
+    static native int sigmoidGate(long backend, long x, long rows, long gate);
+
     @Name("qw_swiglu")
     static native int swiGlu(long backend, long x, long rows, long out);
 

@@ -3,6 +3,7 @@ package io.qwen4j.core.engine;
 import io.qwen4j.core.model.QwenConfig;
 import io.qwen4j.core.model.QwenDecoder;
 import io.qwen4j.core.ops.Batch;
+import io.qwen4j.core.ops.FreeList;
 import java.nio.FloatBuffer;
 
 /** The decoder as the step loop sees it. Owns all memory of the model. */

@@ -24,6 +24,7 @@ import io.qwen4j.core.model.QwenDecoder;
 import io.qwen4j.core.model.QwenWeights;
 import io.qwen4j.core.model.SparseBudgets;
 import io.qwen4j.core.ops.Batch;
+import io.qwen4j.core.ops.FreeList;
 import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.tokenizer.BpeTokenizer;

@@ -13,6 +13,9 @@ public final class ConfigChecks {
     /** Bound on head counts; the 72B model has 64. */
     public static final int MAX_HEADS = 4096;
 
+    /** Bound on the number of experts; published models have 60 and 64. */
+    public static final int MAX_EXPERTS = 4096;
+
     /** Bound on factors of YaRN; published ones are 2 to 8. */
     private static final double MAX_FACTOR = 1_000_000;
     /** Bound on chunks of dual chunk attention, so that twice a chunk is an int; published ones have 262,144. */

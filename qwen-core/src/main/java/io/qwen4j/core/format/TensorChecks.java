@@ -5,18 +5,22 @@ import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.core.model.QwenConfig;
 import io.qwen4j.core.model.QwenTensors;
 import io.qwen4j.core.model.QwenTensors.Expected;
+import io.qwen4j.core.model.QwenTensors.Kind;
 import io.qwen4j.core.ops.TensorSource;
 import java.util.Arrays;
+import java.util.List;
 import java.util.function.UnaryOperator;
 
 /** Compares the tensors of a checkpoint with the table of the decoder: presence, shape, type. */
 public final class TensorChecks {
     private final Checkpoint checkpoint;
+    private final List<Expected> table;
     private final String types;
     private final UnaryOperator<String> names;
 
-    private TensorChecks(Checkpoint checkpoint, String types, UnaryOperator<String> names) {
+    private TensorChecks(Checkpoint checkpoint, List<Expected> table, String types, UnaryOperator<String> names) {
         this.checkpoint = checkpoint;
+        this.table = table;
         this.types = types;
         this.names = names;
     }
@@ -24,16 +28,17 @@ public final class TensorChecks {
     /**
      * Checks all tensors.
      *
+     * @param table the tensors that must be there
      * @param types the storage types that run, for messages
      * @param names gives the name in the file, for messages
      */
-    public static void check(Checkpoint checkpoint, String types, UnaryOperator<String> names) {
-        new TensorChecks(checkpoint, types, names).check();
+    public static void check(Checkpoint checkpoint, List<Expected> table, String types, UnaryOperator<String> names) {
+        new TensorChecks(checkpoint, table, types, names).check();
     }
 
     private void check() {
         QwenConfig config = checkpoint.config();
-        for (Expected e : QwenTensors.of(config)) {
+        for (Expected e : table) {
             if (!checkpoint.tensorNames().contains(e.name())) {
                 throw error(Reason.MISSING, "the tensor " + names.apply(e.name()) + " is missing" + hint(e));
             }
@@ -52,7 +57,7 @@ public final class TensorChecks {
         if (config.tiedHead() && checkpoint.tensorNames().contains(QwenTensors.HEAD)) {
             // A head beside a tied embedding is not used, but one that is broken means a broken file and not a tied one.
             checkShape(
-                    new Expected(QwenTensors.HEAD, config.vocabularyRows(), config.hiddenSize(), true),
+                    new Expected(QwenTensors.HEAD, Kind.MATRIX, 1, config.vocabularyRows(), config.hiddenSize()),
                     Reason.CORRUPT);
             if (checkpoint.tensor(QwenTensors.HEAD).isEmpty()) {
                 throw error(Reason.CORRUPT, names.apply(QwenTensors.HEAD) + " has a type that no weight has; those that run: " + types);
@@ -62,7 +67,7 @@ public final class TensorChecks {
 
     private void checkShape(Expected e, Reason reason) {
         long[] found = checkpoint.shape(e.name());
-        if (Arrays.equals(found, e.shape())) {
+        if (Arrays.equals(found, e.shape()) || e.kind() == Kind.ROW && Arrays.equals(found, new long[] {e.columns()})) {
             return;
         }
         if (e.name().equals(QwenTensors.EMBEDDING) && found.length == 2 && found[1] == e.columns()) {

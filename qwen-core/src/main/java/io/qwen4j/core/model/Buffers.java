@@ -1,10 +1,10 @@
 package io.qwen4j.core.model;
 
 import io.qwen4j.core.ops.Activation;
+import io.qwen4j.core.ops.FreeList;
 import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.ops.Rotations;
-import java.util.ArrayList;
-import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** The activations of a decoder; T is the most tokens of a step, R the most rows of logits. */
 final class Buffers implements AutoCloseable {
@@ -16,10 +16,6 @@ final class Buffers implements AutoCloseable {
     final Activation qkv;
     /** Output of attention, (T, H E). */
     final Activation attended;
-    /** Gate and up projections, (T, 2F). */
-    final Activation gateUp;
-    /** Input of the down projection, (T, F). */
-    final Activation gated;
     /** Cosines and sines, (T, {@link Rotations#sections} E). */
     final Activation rotations;
     /** Hidden states of the output rows, (T, D). */
@@ -29,7 +25,12 @@ final class Buffers implements AutoCloseable {
     /** Logits, (R, V). */
     final Activation logits;
 
-    private final List<Activation> all = new ArrayList<>();
+    /** Of the layers without experts, or null if there are none. */
+    final @Nullable FeedForward dense;
+    /** Of the layers with experts, or null if there are none. */
+    final @Nullable ExpertLayer experts;
+
+    private final FreeList all = new FreeList();
 
     Buffers(QwenConfig c, Ops ops, int t, int r, boolean keysCentred) {
         try {
@@ -37,12 +38,12 @@ final class Buffers implements AutoCloseable {
             normed = make(ops, t, c.hiddenSize());
             qkv = make(ops, t, (c.heads() + 2 * c.kvHeads()) * c.headSize());
             attended = make(ops, t, c.heads() * c.headSize());
-            gateUp = make(ops, t, 2 * c.ffnSize());
-            gated = make(ops, t, c.ffnSize());
             rotations = make(ops, t, rotationWidth(c, keysCentred));
             outputs = make(ops, t, c.hiddenSize());
             window = make(ops, r, c.hiddenSize());
             logits = make(ops, r, c.vocabularyRows());
+            dense = c.hasDenseLayers() ? all.add(new FeedForward(ops, t, c.ffnSize())) : null;
+            experts = c.experts() != null ? all.add(new ExpertLayer(c.experts(), ops, t)) : null;
         } catch (Throwable e) {
             close();
             throw e;
@@ -50,9 +51,7 @@ final class Buffers implements AutoCloseable {
     }
 
     private Activation make(Ops ops, int rows, int columns) {
-        Activation made = ops.activation(rows, columns);
-        all.add(made);
-        return made;
+        return all.add(ops.activation(rows, columns));
     }
 
     private static int rotationWidth(QwenConfig c, boolean keysCentred) {
@@ -60,16 +59,16 @@ final class Buffers implements AutoCloseable {
     }
 
     static long bytes(QwenConfig c, int t, int r, boolean keysCentred) {
-        long width = 3L * c.hiddenSize() + (2L * c.heads() + 2L * c.kvHeads()) * c.headSize() + rotationWidth(c, keysCentred)
-                + 3L * c.ffnSize();
+        long width = 3L * c.hiddenSize() + (2L * c.heads() + 2L * c.kvHeads()) * c.headSize() + rotationWidth(c, keysCentred);
         long head = (long) c.hiddenSize() + c.vocabularyRows();
-        return Math.multiplyExact(4, Math.addExact(Math.multiplyExact(width, t), Math.multiplyExact(head, r)));
+        long networks = Math.addExact(
+                c.hasDenseLayers() ? FeedForward.bytes(t, c.ffnSize()) : 0, c.experts() != null ? ExpertLayer.bytes(c.experts(), t) : 0);
+        return Math.addExact(
+                networks, Math.multiplyExact(4, Math.addExact(Math.multiplyExact(width, t), Math.multiplyExact(head, r))));
     }
 
     @Override
     public void close() {
-        for (Activation activation : all) {
-            activation.close();
-        }
+        all.close();
     }
 }

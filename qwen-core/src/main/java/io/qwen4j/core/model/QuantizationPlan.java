@@ -1,33 +1,28 @@
 package io.qwen4j.core.model;
 
 import io.qwen4j.WeightType;
-import io.qwen4j.core.ops.TensorSource;
 
 /**
- * Which type each matrix gets when a model is quantized: the wanted one, with two exceptions that llama.cpp's quantizer makes, too.
+ * Which type each tensor gets when a model is quantized: the wanted one, with exceptions that llama.cpp's quantizer makes, too.
  *
  * <p>The matrix of the output layer (the embedding where the head is tied) gets Q6_K if the wanted type has fewer bits: every token's
  * choice hangs on it. Perplexity of tiny-qwen on conversations, where BF16 has 1.2498: 1.2651 with all of it in Q2_K, 1.2513 with a Q6_K
  * head; 1.2509 with all of it in Q4_K, 1.2501 with a Q6_K head.
+ *
+ * <p>Vectors are F32, and so is what chooses and weighs experts: it is small, and a wrong choice costs more than any rounding.
  *
  * <p>A row that is no whole number of blocks gets another type; see {@link #fitting}.
  */
 final class QuantizationPlan {
     private QuantizationPlan() {}
 
-    /** The type of a matrix. */
-    static WeightType typeOf(QwenConfig config, TensorSource matrix, WeightType wanted) {
-        return typeOf(config, matrix.name(), matrix.columns(), wanted);
-    }
-
-    /** The type of a tensor; F32 if it is a vector. */
+    /** The type of a tensor. */
     static WeightType typeOf(QwenConfig config, QwenTensors.Expected tensor, WeightType wanted) {
-        return tensor.matrix() ? typeOf(config, tensor.name(), tensor.columns(), wanted) : WeightType.F32;
-    }
-
-    private static WeightType typeOf(QwenConfig config, String name, long columns, WeightType wanted) {
-        boolean head = name.equals(config.tiedHead() ? QwenTensors.EMBEDDING : QwenTensors.HEAD);
-        return fitting(head && isSmall(wanted) ? WeightType.Q6_K : wanted, columns);
+        if (!tensor.matrix() || tensor.kind() == QwenTensors.Kind.ROW || tensor.name().endsWith("." + QwenTensors.ROUTER)) {
+            return WeightType.F32;
+        }
+        boolean head = tensor.name().equals(config.tiedHead() ? QwenTensors.EMBEDDING : QwenTensors.HEAD);
+        return fitting(head && isSmall(wanted) ? WeightType.Q6_K : wanted, tensor.columns());
     }
 
     /** Whether a type has fewer bits than Q6_K. */

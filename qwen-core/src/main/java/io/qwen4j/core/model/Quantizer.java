@@ -41,9 +41,10 @@ public final class Quantizer {
             List<GgufWriter.Tensor> table = new ArrayList<>();
             ConversionBuffers buffers = new ConversionBuffers();
             for (QwenTensors.Expected expected : QwenTensors.of(checkpoint.config())) {
-                TensorSource source = WeightLoader.find(checkpoint, expected);
                 WeightType target = QuantizationPlan.typeOf(checkpoint.config(), expected, type);
-                sources.add(QuantizedSource.of(source, target, buffers));
+                for (TensorSource source : WeightLoader.find(checkpoint, expected)) {
+                    sources.add(QuantizedSource.of(source, target, buffers));
+                }
                 table.add(entry(expected, target));
             }
             ProgressMeter progress =
@@ -61,7 +62,8 @@ public final class Quantizer {
 
     /** A tensor's entry in the table of the file. */
     static GgufWriter.Tensor entry(QwenTensors.Expected tensor, WeightType type) {
-        return new GgufWriter.Tensor(GgufNames.toGguf(tensor.name()), type, Arrays.stream(tensor.shape()).boxed().toList());
+        long[] shape = tensor.kind() == QwenTensors.Kind.ROW ? new long[] {tensor.columns()} : tensor.shape();
+        return new GgufWriter.Tensor(GgufNames.toGguf(tensor.name()), type, Arrays.stream(shape).boxed().toList());
     }
 
     /** Refuses to write where a directory is. */

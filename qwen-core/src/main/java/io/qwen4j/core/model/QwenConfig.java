@@ -2,6 +2,7 @@ package io.qwen4j.core.model;
 
 import java.util.Set;
 import java.util.StringJoiner;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -71,6 +72,11 @@ public record QwenConfig(
     public QwenConfig with(Head head) {
         return new QwenConfig(architecture, layers, hiddenSize, heads, kvHeads, headSize, ffnSize, vocabularyRows, tiedHead, normEpsilon,
                 contextLength, rope, experts, head);
+    }
+
+    /** Whether there is a layer without experts. */
+    public boolean hasDenseLayers() {
+        return !IntStream.range(0, layers).allMatch(this::sparse);
     }
 
     /** Whether a layer has experts. */

@@ -94,9 +94,11 @@ public final class QwenDecoder implements AutoCloseable {
             attention.attend(ops, buffers.qkv, buffers.rotations, batch, shape, cache, i, buffers.attended);
             ops.linearAdd(buffers.attended, t, w.output(), x);
             ops.rmsNorm(x, t, w.mlpNorm(), epsilon, h);
-            ops.linear(h, t, w.gateUp(), null, buffers.gateUp);
-            ops.swiGlu(buffers.gateUp, t, buffers.gated);
-            ops.linearAdd(buffers.gated, t, w.down(), x);
+            if (w.experts() == null) {
+                buffers.dense.compute(h, t, w.gateUp(), null, w.down(), x);
+            } else {
+                buffers.experts.compute(h, t, w, w.experts(), x);
+            }
         }
         if (batch.outputs() > 0) {
             ops.gatherOutputs(x, batch, buffers.outputs);

@@ -24,11 +24,29 @@ public final class QwenWeights implements AutoCloseable {
      * @param qkvBias (1, (H + 2K) E)
      * @param output (D, H E)
      * @param mlpNorm (1, D)
-     * @param gateUp gate, then up, (2F, D)
-     * @param down (D, F)
+     * @param gateUp gate, then up, (2F, D), of the dense network or of the shared expert
+     * @param down (D, F), of the same
+     * @param experts the routed experts, or null in a dense layer
      */
     public record Layer(
-            Weight attentionNorm, Weight qkv, Weight qkvBias, Weight output, Weight mlpNorm, Weight gateUp, Weight down) {}
+            Weight attentionNorm,
+            Weight qkv,
+            Weight qkvBias,
+            Weight output,
+            Weight mlpNorm,
+            Weight gateUp,
+            Weight down,
+            @Nullable Experts experts) {}
+
+    /**
+     * The routed experts of a layer.
+     *
+     * @param router (experts, D)
+     * @param sharedWeight (1, D)
+     * @param gateUp gate, then up of each expert, (experts 2F, D)
+     * @param down of each expert, (experts D, F)
+     */
+    public record Experts(Weight router, Weight sharedWeight, Weight gateUp, Weight down) {}
 
     QwenWeights(Weight embedding, List<Layer> layers, Weight finalNorm, Weight head, List<Weight> all) {
         this.embedding = embedding;

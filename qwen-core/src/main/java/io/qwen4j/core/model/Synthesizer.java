@@ -16,6 +16,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 
 /**
  * Writes random models in the shapes of real ones.
@@ -48,7 +49,7 @@ public final class Synthesizer {
      * @param listener hears of the stage {@code synthesize}, in bytes of the file
      */
     public static void synthesizeFile(ModelShape shape, WeightType type, long seed, Path output, ProgressListener listener) {
-        String name = "Qwen2.5 " + shape.label() + " shape, random weights";
+        String name = (shape.experts() == 0 ? "Qwen2.5 " : "Qwen ") + shape.label() + " shape, random weights";
         synthesizeFile(name, config(shape), SyntheticVocabulary.ORDINARY, type, seed, output, listener);
     }
 
@@ -69,8 +70,12 @@ public final class Synthesizer {
 
     /** The configuration of a model of the family. */
     static QwenConfig config(ModelShape shape) {
+        QwenConfig.Experts experts = shape.experts() == 0
+                ? null
+                : new QwenConfig.Experts(
+                        shape.experts(), shape.expertsUsed(), shape.expertFfnSize(), shape.sharedExpertFfnSize(), false, 1, Set.of());
         return new QwenConfig(
-                "qwen2",
+                experts == null ? "qwen2" : "qwen2_moe",
                 shape.layers(),
                 shape.hiddenSize(),
                 shape.heads(),
@@ -81,7 +86,9 @@ public final class Synthesizer {
                 shape.tiedHead(),
                 1e-6f,
                 shape.contextLength(),
-                new QwenConfig.Rope(1e6, null));
+                new QwenConfig.Rope(1e6, null),
+                experts,
+                QwenConfig.Head.LANGUAGE);
     }
 
     private void write(Map<String, GgufValue> metadata, Path output, ProgressListener listener) {

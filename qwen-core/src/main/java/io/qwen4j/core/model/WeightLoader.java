@@ -11,7 +11,6 @@ import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.ops.TensorSource;
 import io.qwen4j.core.ops.Weight;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -22,8 +21,8 @@ import org.jspecify.annotations.Nullable;
 final class WeightLoader {
     private final QwenConfig config;
     private final Ops ops;
-    private final Map<String, TensorSource> sources = new LinkedHashMap<>();
-    private final Map<String, TensorSource> matrices = new LinkedHashMap<>();
+    private final Map<String, List<TensorSource>> sources = new LinkedHashMap<>();
+    private final Map<String, List<TensorSource>> matrices = new LinkedHashMap<>();
     private final List<Weight> taken = new ArrayList<>();
 
     /** Finds all tensors and checks their shapes; reads nothing. */
@@ -32,44 +31,47 @@ final class WeightLoader {
         this.ops = ops;
         ConversionBuffers buffers = new ConversionBuffers();
         for (QwenTensors.Expected expected : QwenTensors.of(config)) {
-            TensorSource source = find(checkpoint, expected);
-            sources.put(expected.name(), source);
+            List<TensorSource> parts = find(checkpoint, expected);
+            sources.put(expected.name(), parts);
             if (expected.matrix()) {
-                TensorSource converted = source;
                 if (quantization != null) {
-                    converted = QuantizedSource.of(source, QuantizationPlan.typeOf(config, source, quantization), buffers);
+                    WeightType type = QuantizationPlan.typeOf(config, expected, quantization);
+                    parts = parts.stream().map(part -> QuantizedSource.of(part, type, buffers)).toList();
                 }
-                matrices.put(expected.name(), converted);
+                matrices.put(expected.name(), parts);
             }
         }
     }
 
-    /** A tensor of the table, or why there is none. */
-    static TensorSource find(Checkpoint checkpoint, QwenTensors.Expected expected) {
-        TensorSource source = checkpoint.tensor(expected.name())
-                .orElseThrow(() -> new ModelFileException(Reason.MISSING, checkpoint.path(), "tensor " + expected.name() + " is missing"));
-        if (source.rows() != expected.rows() || source.columns() != expected.columns()) {
-            throw new ModelFileException(Reason.SHAPE, checkpoint.path(), "tensor " + expected.name() + " has shape "
-                    + Arrays.toString(checkpoint.shape(expected.name())) + ", expected " + Arrays.toString(expected.shape()));
+    /** A tensor of the table, or the matrices of a stack, or why there is none. */
+    static List<TensorSource> find(Checkpoint checkpoint, QwenTensors.Expected expected) {
+        List<TensorSource> found = checkpoint.matrices(expected);
+        for (TensorSource source : found) {
+            if (source.rows() != expected.rows() || source.columns() != expected.columns()) {
+                throw new ModelFileException(Reason.SHAPE, checkpoint.path(), "tensor " + source.name() + " has shape " + source.rows()
+                        + " x " + source.columns() + ", expected " + expected.rows() + " x " + expected.columns());
+            }
+            if (!expected.matrix() && source.type().isQuantized()) {
+                throw new ModelFileException(Reason.UNSUPPORTED, checkpoint.path(),
+                        "vector " + source.name() + " has type " + source.type() + ", expected F32, F16 or BF16");
+            }
         }
-        if (!expected.matrix() && source.type().isQuantized()) {
-            throw new ModelFileException(Reason.UNSUPPORTED, checkpoint.path(),
-                    "vector " + expected.name() + " has type " + source.type() + ", expected F32, F16 or BF16");
-        }
-        return source;
+        return found;
     }
 
     long bytesNeeded() {
         long bytes = 0;
-        for (Map.Entry<String, TensorSource> entry : sources.entrySet()) {
-            TensorSource matrix = matrices.get(entry.getKey());
-            bytes = Math.addExact(bytes, matrix != null ? ops.matrixBytes(matrix) : 4 * entry.getValue().columns());
+        for (Map.Entry<String, List<TensorSource>> entry : sources.entrySet()) {
+            List<TensorSource> matrix = matrices.get(entry.getKey());
+            for (TensorSource part : matrix != null ? matrix : entry.getValue()) {
+                bytes = Math.addExact(bytes, matrix != null ? ops.matrixBytes(part) : 4 * part.columns());
+            }
         }
         return bytes;
     }
 
     QwenWeights load(boolean checkValues, ProgressListener listener) {
-        long total = matrices.values().stream().mapToLong(TensorSource::byteSize).sum();
+        long total = bytes(matrices);
         try {
             if (checkValues) {
                 checkValues(listener);
@@ -83,6 +85,8 @@ final class WeightLoader {
                 Weight output = next.next();
                 Weight gateUp = next.next();
                 Weight down = next.next();
+                QwenWeights.Experts experts =
+                        config.sparse(i) ? new QwenWeights.Experts(next.next(), next.next(), next.next(), next.next()) : null;
                 layers.add(new QwenWeights.Layer(
                         vector(layer(i, QwenTensors.ATTENTION_NORM)),
                         qkv,
@@ -90,7 +94,8 @@ final class WeightLoader {
                         output,
                         vector(layer(i, QwenTensors.MLP_NORM)),
                         gateUp,
-                        down));
+                        down,
+                        experts));
             }
             Weight finalNorm = vector(QwenTensors.FINAL_NORM);
             Weight head = config.tiedHead() ? embedding : next.next();
@@ -103,10 +108,10 @@ final class WeightLoader {
     }
 
     private void checkValues(ProgressListener listener) {
-        ProgressMeter meter = new ProgressMeter(listener, "check", sources.values().stream().mapToLong(TensorSource::byteSize).sum());
+        ProgressMeter meter = new ProgressMeter(listener, "check", bytes(sources));
         ValueCheck check = new ValueCheck();
-        for (TensorSource source : sources.values()) {
-            check.check(source, meter);
+        for (List<TensorSource> parts : sources.values()) {
+            parts.forEach(source -> check.check(source, meter));
         }
         meter.end();
     }
@@ -118,8 +123,17 @@ final class WeightLoader {
         for (int i = 0; i < config.layers(); i++) {
             all.add(parts(layer(i, QwenTensors.QUERY), layer(i, QwenTensors.KEY), layer(i, QwenTensors.VALUE)));
             all.add(parts(layer(i, QwenTensors.OUTPUT)));
-            all.add(parts(layer(i, QwenTensors.GATE), layer(i, QwenTensors.UP)));
-            all.add(parts(layer(i, QwenTensors.DOWN)));
+            if (config.sparse(i)) {
+                all.add(parts(layer(i, QwenTensors.SHARED_GATE), layer(i, QwenTensors.SHARED_UP)));
+                all.add(parts(layer(i, QwenTensors.SHARED_DOWN)));
+                all.add(parts(layer(i, QwenTensors.ROUTER)));
+                all.add(parts(layer(i, QwenTensors.SHARED_WEIGHT)));
+                all.add(parts(layer(i, QwenTensors.EXPERT_GATES), layer(i, QwenTensors.EXPERT_UPS)));
+                all.add(parts(layer(i, QwenTensors.EXPERT_DOWNS)));
+            } else {
+                all.add(parts(layer(i, QwenTensors.GATE), layer(i, QwenTensors.UP)));
+                all.add(parts(layer(i, QwenTensors.DOWN)));
+            }
         }
         if (!config.tiedHead()) {
             all.add(parts(QwenTensors.HEAD));
@@ -129,14 +143,25 @@ final class WeightLoader {
         return weights;
     }
 
+    /** The parts of a matrix: the first of each name, and so on; a tensor that is no stack has one. */
     private List<TensorSource> parts(String... names) {
-        return Arrays.stream(names).map(matrices::get).toList();
+        List<TensorSource> parts = new ArrayList<>();
+        for (int i = 0; i < matrices.get(names[0]).size(); i++) {
+            for (String name : names) {
+                parts.add(matrices.get(name).get(i));
+            }
+        }
+        return parts;
+    }
+
+    private static long bytes(Map<String, List<TensorSource>> tensors) {
+        return tensors.values().stream().flatMap(List::stream).mapToLong(TensorSource::byteSize).reduce(0, Math::addExact);
     }
 
     private Weight vector(String... names) {
         List<TensorSource> parts = new ArrayList<>();
         for (String name : names) {
-            parts.add(sources.get(name));
+            parts.addAll(sources.get(name));
         }
         Weight weight = ops.vector(parts);
         taken.add(weight);

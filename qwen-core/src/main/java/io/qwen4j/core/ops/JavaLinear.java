@@ -12,6 +12,8 @@ final class JavaLinear implements Workers.Task {
     private final Workers workers;
     private final float[][] decoded;
     private JavaMatrix matrix;
+    private int firstRow;
+    private int rows;
     private float @Nullable [] bias;
     private float[] x = new float[0];
     private float[] y = new float[0];
@@ -24,13 +26,21 @@ final class JavaLinear implements Workers.Task {
     }
 
     void compute(float[] x, int tokens, JavaMatrix matrix, float @Nullable [] bias, boolean add, float[] y) {
+        compute(x, tokens, matrix, 0, matrix.rows(), bias, add, y);
+    }
+
+    /** As above with some rows of the matrix. */
+    void compute(
+            float[] x, int tokens, JavaMatrix matrix, int firstRow, int rows, float @Nullable [] bias, boolean add, float[] y) {
         this.x = x;
         this.tokens = tokens;
         this.matrix = matrix;
+        this.firstRow = firstRow;
+        this.rows = rows;
         this.bias = bias;
         this.add = add;
         this.y = y;
-        workers.run(this, (matrix.rows() + PIECE_ROWS - 1) / PIECE_ROWS);
+        workers.run(this, (rows + PIECE_ROWS - 1) / PIECE_ROWS);
     }
 
     @Override
@@ -41,9 +51,9 @@ final class JavaLinear implements Workers.Task {
         }
         float[] w = decoded[worker];
         int first = piece * PIECE_ROWS;
-        int count = Math.min(PIECE_ROWS, matrix.rows() - first);
+        int count = Math.min(PIECE_ROWS, rows - first);
         for (int i = 0; i < count; i++) {
-            matrix.decodeRow(first + i, w, i * n);
+            matrix.decodeRow(firstRow + first + i, w, i * n);
         }
         for (int t = 0; t < tokens; t++) {
             int from = t * n;
@@ -72,7 +82,7 @@ final class JavaLinear implements Workers.Task {
     }
 
     private void put(int t, int row, double sum) {
-        int at = t * matrix.rows() + row;
+        int at = t * rows + row;
         double offset = add ? y[at] : bias != null ? bias[row] : 0;
         y[at] = (float) (sum + offset);
     }

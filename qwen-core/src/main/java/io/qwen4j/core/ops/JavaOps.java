@@ -11,6 +11,7 @@ import org.jspecify.annotations.Nullable;
 public final class JavaOps implements Ops {
     private final Workers workers;
     private final JavaLinear linear;
+    private final JavaExperts experts;
     private final JavaAttention attention;
     private final JavaKeyChooser keyChooser;
     private float[] centre = new float[0];
@@ -26,6 +27,7 @@ public final class JavaOps implements Ops {
         }
         workers = new Workers(options.threads());
         linear = new JavaLinear(workers);
+        experts = new JavaExperts(linear);
         attention = new JavaAttention(workers);
         keyChooser = new JavaKeyChooser(workers);
     }
@@ -203,6 +205,55 @@ public final class JavaOps implements Ops {
                 double gate = in[2 * t * n + i];
                 double up = in[(2 * t + 1) * n + i];
                 y[t * n + i] = (float) (gate / (1 + Math.exp(-gate)) * up);
+            }
+        }
+    }
+
+    @Override
+    public void route(Activation scores, int rows, Routing routing) {
+        if (rows < 1 || rows > routing.maxTokens()) {
+            throw new IllegalArgumentException("a routing for " + routing.maxTokens() + " tokens, asked for " + rows);
+        }
+        experts.route(values("scores", scores, rows, routing.experts()), rows, routing);
+    }
+
+    @Override
+    public void expertLinear(Activation x, Routing routing, Weight w, Activation y) {
+        JavaMatrix matrix = experts(w, routing);
+        if (x == y) {
+            throw new IllegalArgumentException("a linear layer cannot write over its input");
+        }
+        float[] in = values("x", x, routing.tokens(), matrix.columns());
+        experts.up(in, routing, matrix, values("y", y, routing.pairs(), matrix.rows() / routing.experts()));
+    }
+
+    @Override
+    public void expertLinearAdd(Activation x, Routing routing, Weight w, Activation y) {
+        JavaMatrix matrix = experts(w, routing);
+        if (x == y) {
+            throw new IllegalArgumentException("a linear layer cannot write over its input");
+        }
+        float[] in = values("x", x, routing.pairs(), matrix.columns());
+        experts.down(in, routing, matrix, values("y", y, routing.tokens(), matrix.rows() / routing.experts()));
+    }
+
+    private static JavaMatrix experts(Weight w, Routing routing) {
+        JavaMatrix matrix = matrix(w);
+        if (matrix.rows() % routing.experts() != 0) {
+            throw new IllegalArgumentException(matrix.rows() + " rows of " + routing.experts() + " experts");
+        }
+        return matrix;
+    }
+
+    @Override
+    public void sigmoidGate(Activation x, int rows, Activation gate) {
+        int n = x.columns();
+        float[] values = values("x", x, rows, n);
+        float[] gates = values("gate", gate, rows, 1);
+        for (int t = 0; t < rows; t++) {
+            double factor = 1 / (1 + Math.exp(-gates[t]));
+            for (int i = t * n; i < (t + 1) * n; i++) {
+                values[i] = (float) (values[i] * factor);
             }
         }
     }

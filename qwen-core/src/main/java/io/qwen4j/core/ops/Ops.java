@@ -151,6 +151,37 @@ public interface Ops extends AutoCloseable {
     /** {@code out[t,f] = silu(x[t,f]) · x[t,F+f]} with {@code silu(a) = a / (1 + e^-a)}; x (rows, 2F), out (rows, F). */
     void swiGlu(Activation x, int rows, Activation out);
 
+    /**
+     * Chooses the experts of each token: those with the largest scores, of equal ones the first. Their weights are their parts of the softmax
+     * over all scores, divided by their sum where the routing is {@link Routing#normalized()}.
+     *
+     * @param scores (rows, experts)
+     */
+    void route(Activation scores, int rows, Routing routing);
+
+    /**
+     * The chosen experts' products with their tokens, {@code y[p] = x[token(p)] · w[expert(p)]ᵀ} for each pair p. Only what was chosen is read of
+     * the experts.
+     *
+     * @param x (T, n)
+     * @param w the matrices of the experts, one after the other, (experts m, n); no part of it belongs to two experts
+     * @param y (pairs, m)
+     */
+    void expertLinear(Activation x, Routing routing, Weight w, Activation y);
+
+    /**
+     * Adds the chosen experts' results, {@code y[token(p)] += weight(p) · x[p] · w[expert(p)]ᵀ} for each pair p in order, so that the sum of a
+     * token does not depend on other tokens.
+     *
+     * @param x (pairs, n)
+     * @param w the matrices of the experts, one after the other, (experts m, n); no part of it belongs to two experts
+     * @param y (T, m)
+     */
+    void expertLinearAdd(Activation x, Routing routing, Weight w, Activation y);
+
+    /** {@code x[t] *= 1 / (1 + e^-gate[t])}; x (rows, n), gate (rows, 1). */
+    void sigmoidGate(Activation x, int rows, Activation gate);
+
     /** {@code out[r] = x[output(r)]} for the R output rows; x (T, D), out (R, D). */
     void gatherOutputs(Activation x, Batch batch, Activation out);
 

@@ -85,7 +85,8 @@ class GoldenModelTest {
 
     @ParameterizedTest
     @CsvSource({"dense-gqa7,512", "dense-gqa7,7", "dense-tied,512", "dense-tied,1", "yarn,64", "yarn-new-keys,512",
-        "dual-chunk,512", "dual-chunk,7", "dual-chunk-scaled,512", "dual-chunk-scaled,7"})
+        "dual-chunk,512", "dual-chunk,7", "dual-chunk-scaled,512", "dual-chunk-scaled,7", "moe,512", "moe,7", "moe-mixed,512",
+        "moe-mixed,1"})
     void logitsAreGolden(String name, int slice) {
         try (LoadedModel model = load(name, options().prefillSlice(slice).build())) {
             Path golden = directory.resolve(name).resolve("golden.safetensors");

@@ -134,7 +134,7 @@ class GgufRefusalTest {
                 damage("hole", b -> b.tensor(LAST).offset += 32, Reason.OFFSET, LAST),
                 damage("no architecture", b -> b.remove("general.architecture"), Reason.CONFIG, "general.architecture"),
                 damage("architecture", b -> replace(b, "general.architecture", "llama"), Reason.UNSUPPORTED, "llama"),
-                damage("architecture MoE", b -> replace(b, "general.architecture", "qwen2moe"), Reason.UNSUPPORTED, "qwen2moe"),
+                damage("architecture MoE", b -> replace(b, "general.architecture", "qwen3moe"), Reason.UNSUPPORTED, "qwen2moe"),
                 damage("layers 0", b -> replace(b, "qwen2.block_count", 0), Reason.CONFIG, "block_count"),
                 damage("layers 513", b -> replace(b, "qwen2.block_count", 513), Reason.CONFIG, "block_count"),
                 damage("layers 2^31-1", b -> replace(b, "qwen2.block_count", Integer.MAX_VALUE), Reason.CONFIG, "block_count"),

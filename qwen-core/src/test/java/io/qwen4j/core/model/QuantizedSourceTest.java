@@ -103,12 +103,17 @@ class QuantizedSourceTest {
     void theOutputLayerKeepsSixBits(WeightType wanted, WeightType head) {
         QwenConfig tied = QwenDecoderTest.small(true, 1);
         QwenConfig untied = QwenDecoderTest.small(false, 1);
-        BytesTensor embedding = new BytesTensor(QwenTensors.EMBEDDING, WeightType.F32, 1, 512, new byte[0]);
-        BytesTensor output = new BytesTensor(QwenTensors.HEAD, WeightType.F32, 1, 512, new byte[0]);
+        QwenTensors.Expected embedding = matrix(QwenTensors.EMBEDDING, 512);
+        QwenTensors.Expected output = matrix(QwenTensors.HEAD, 512);
         assertEquals(head, QuantizationPlan.typeOf(tied, embedding, wanted));
         assertEquals(wanted, QuantizationPlan.typeOf(untied, embedding, wanted));
         assertEquals(head, QuantizationPlan.typeOf(untied, output, wanted));
-        BytesTensor narrow = new BytesTensor(QwenTensors.HEAD, WeightType.F32, 1, 896, new byte[0]);
+        QwenTensors.Expected narrow = matrix(QwenTensors.HEAD, 896);
         assertEquals(head == WeightType.Q6_K ? WeightType.Q8_0 : wanted, QuantizationPlan.typeOf(untied, narrow, wanted));
+        assertEquals(WeightType.F32, QuantizationPlan.typeOf(tied, matrix(QwenTensors.layer(0, QwenTensors.ROUTER), 512), wanted));
+    }
+
+    private static QwenTensors.Expected matrix(String name, long columns) {
+        return new QwenTensors.Expected(name, QwenTensors.Kind.MATRIX, 1, 1, columns);
     }
 }

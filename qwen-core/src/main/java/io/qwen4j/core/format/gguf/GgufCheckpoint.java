@@ -39,8 +39,8 @@ public final class GgufCheckpoint implements Checkpoint {
         GgufMetadata metadata = metadata();
         GgufConfig.checkArchitecture(metadata);
         this.places = places(files);
-        this.config = GgufConfig.read(metadata, vocabularyRows(limits), !places.containsKey(QwenTensors.HEAD), limits);
-        TensorChecks.check(this, Arrays.toString(WeightType.values()), GgufNames::toGguf);
+        this.config = GgufConfig.read(metadata, vocabularyRows(limits), places.keySet(), limits);
+        TensorChecks.check(this, QwenTensors.of(config), Arrays.toString(WeightType.values()), GgufNames::toGguf);
         this.defaults = GgufGenerationDefaults.read(metadata, config.vocabularyRows());
     }
 
@@ -108,6 +108,26 @@ public final class GgufCheckpoint implements Checkpoint {
         }
         GgufTensor t = place.tensor();
         return Optional.of(new FileTensor(name, t.type(), t.rows(), t.columns(), place.file().file(), place.file().start(t)));
+    }
+
+    @Override
+    public List<TensorSource> matrices(QwenTensors.Expected expected) {
+        if (expected.kind() != QwenTensors.Kind.STACK) {
+            return Checkpoint.super.matrices(expected);
+        }
+        Place place = places.get(expected.name());
+        if (place == null) {
+            throw FormatError.of(Reason.MISSING, path, "the tensor " + GgufNames.toGguf(expected.name()) + " is missing");
+        }
+        GgufTensor t = place.tensor();
+        long begin = place.file().start(t);
+        long bytes = t.bytes() / expected.count();
+        List<TensorSource> parts = new ArrayList<>();
+        for (int i = 0; i < expected.count(); i++) {
+            parts.add(new FileTensor(
+                    expected.part(i).name(), t.type(), expected.rows(), t.columns(), place.file().file(), begin + i * bytes));
+        }
+        return parts;
     }
 
     @Override

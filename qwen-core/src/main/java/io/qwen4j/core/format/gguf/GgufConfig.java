@@ -6,12 +6,17 @@ import io.qwen4j.ModelLimits;
 import io.qwen4j.core.format.ConfigChecks;
 import io.qwen4j.core.format.FormatError;
 import io.qwen4j.core.model.QwenConfig;
+import io.qwen4j.core.model.QwenTensors;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /** Hyper-parameters in GGUF metadata, read as llama.cpp reads them. */
 final class GgufConfig {
     private static final String ARCHITECTURE = "general.architecture";
-    private static final String SUPPORTED = "qwen2";
+    private static final String DENSE = "qwen2";
+    private static final String MIXTURE = "qwen2moe";
     private static final double DEFAULT_THETA = 10000;
 
     // GGUF has no keys for these, so they are our own; other readers do not see them.
@@ -19,24 +24,28 @@ final class GgufConfig {
     static final String LOCAL_SIZE = "qwen4j.dual_chunk.local_size";
     static final String CHUNK_ORIGINAL = "qwen4j.dual_chunk.original_context_length";
     static final String YARN_TRUNCATE = "qwen4j.yarn.truncate";
+    /** Whether the weights of chosen experts are divided by their sum; llama.cpp has the key for other architectures. */
+    static final String NORMALIZED = "expert_weights_norm";
 
     private final GgufMetadata metadata;
+    private final String architecture;
 
     private GgufConfig(GgufMetadata metadata) {
         this.metadata = metadata;
+        architecture = metadata.string(ARCHITECTURE);
     }
 
     /**
      * Reads and checks them.
      *
      * @param vocabularyRows rows of the embedding
-     * @param tiedHead whether there is no tensor of the head
+     * @param tensors names of the tensors, as in checkpoints
      */
-    static QwenConfig read(GgufMetadata metadata, int vocabularyRows, boolean tiedHead, ModelLimits limits) {
-        return new GgufConfig(metadata).read(vocabularyRows, tiedHead, limits);
+    static QwenConfig read(GgufMetadata metadata, int vocabularyRows, Set<String> tensors, ModelLimits limits) {
+        return new GgufConfig(metadata).read(vocabularyRows, tensors, limits);
     }
 
-    private QwenConfig read(int vocabularyRows, boolean tiedHead, ModelLimits limits) {
+    private QwenConfig read(int vocabularyRows, Set<String> tensors, ModelLimits limits) {
         int layers = integer("block_count", limits.layers());
         int hidden = integer("embedding_length", ConfigChecks.MAX_WIDTH);
         int heads = integer("attention.head_count", ConfigChecks.MAX_HEADS);
@@ -48,21 +57,24 @@ final class GgufConfig {
                     key("vocab_size") + " is " + metadata.unsigned(key("vocab_size")) + ", but the embedding has " + vocabularyRows
                             + " rows");
         }
+        int ffn = integer("feed_forward_length", ConfigChecks.MAX_WIDTH);
         int context = integer("context_length", Integer.MAX_VALUE);
         var rope = new QwenConfig.Rope(metadata.number(key("rope.freq_base"), DEFAULT_THETA), yarn(context), dualChunk());
         var config = new QwenConfig(
-                SUPPORTED,
+                architecture.equals(MIXTURE) ? "qwen2_moe" : DENSE,
                 layers,
                 hidden,
                 heads,
                 kvHeads,
                 headSize,
-                integer("feed_forward_length", ConfigChecks.MAX_WIDTH),
+                ffn,
                 vocabularyRows,
-                tiedHead,
+                !tensors.contains(QwenTensors.HEAD),
                 (float) metadata.number(key("attention.layer_norm_rms_epsilon")),
                 ConfigChecks.contextLength(context, rope),
-                rope);
+                rope,
+                architecture.equals(MIXTURE) ? experts(layers, ffn, tensors) : null,
+                QwenConfig.Head.LANGUAGE);
         ConfigChecks.check(config, metadata.file());
         return config;
     }
@@ -70,11 +82,11 @@ final class GgufConfig {
     /** Refuses other architectures. */
     static void checkArchitecture(GgufMetadata metadata) {
         String architecture = metadata.string(ARCHITECTURE);
-        if (!architecture.equals(SUPPORTED)) {
+        if (!architecture.equals(DENSE) && !architecture.equals(MIXTURE)) {
             throw FormatError.of(
                     Reason.UNSUPPORTED,
                     metadata.file(),
-                    ARCHITECTURE + " " + architecture + " is not supported by this version, " + SUPPORTED + " is");
+                    ARCHITECTURE + " " + architecture + " is not supported by this version, " + DENSE + " and " + MIXTURE + " are");
         }
     }
 
@@ -138,6 +150,31 @@ final class GgufConfig {
                 metadata.has(CHUNK_ORIGINAL) ? metadata.integer(CHUNK_ORIGINAL, 0, Integer.MAX_VALUE) : 0);
     }
 
+    /** Absent widths follow from that of a dense layer, as llama.cpp reads them. A layer is dense if the file has no experts for it. */
+    private QwenConfig.Experts experts(int layers, int ffn, Set<String> tensors) {
+        int count = integer("expert_count", ConfigChecks.MAX_EXPERTS);
+        int used = integer("expert_used_count", ConfigChecks.MAX_EXPERTS);
+        if (used > count) {
+            throw error(
+                    Reason.CONFIG,
+                    key("expert_used_count") + " is " + used + ", expected 1 to " + key("expert_count") + ", which is " + count);
+        }
+        String width = "expert_feed_forward_length";
+        String sharedWidth = "expert_shared_feed_forward_length";
+        return new QwenConfig.Experts(
+                count,
+                used,
+                has(width) ? integer(width, ConfigChecks.MAX_WIDTH) : Math.max(1, ffn / used),
+                has(sharedWidth) ? integer(sharedWidth, ConfigChecks.MAX_WIDTH) : ffn,
+                has(NORMALIZED) && metadata.bool(key(NORMALIZED)),
+                1,
+                IntStream.range(0, layers)
+                        .filter(i -> tensors.contains(QwenTensors.layer(i, QwenTensors.GATE))
+                                && !tensors.contains(QwenTensors.layer(i, QwenTensors.ROUTER)))
+                        .boxed()
+                        .collect(Collectors.toSet()));
+    }
+
     private boolean has(String part) {
         return metadata.has(key(part));
     }
@@ -146,8 +183,8 @@ final class GgufConfig {
         return metadata.integer(key(part), 1, most);
     }
 
-    private static String key(String part) {
-        return SUPPORTED + "." + part;
+    private String key(String part) {
+        return architecture + "." + part;
     }
 
     private ModelFileException error(Reason reason, String message) {

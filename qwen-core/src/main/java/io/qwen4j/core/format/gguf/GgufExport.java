@@ -37,7 +37,7 @@ public final class GgufExport {
                     .filter(key -> !key.startsWith("split.") && !key.equals("general.alignment"))
                     .forEach(key -> out.put(key, from.value(key)));
         } else {
-            general(String.valueOf(checkpoint.path().toAbsolutePath().normalize().getFileName()), out);
+            general(String.valueOf(checkpoint.path().toAbsolutePath().normalize().getFileName()), checkpoint.config(), out);
             sampling(checkpoint.generationDefaults().sampling(), out);
             hyperParameters(checkpoint.config(), out);
             new HfVocabulary(new ModelDirectory(checkpoint.path()), checkpoint.config().vocabularyRows(), limits).addTo(out);
@@ -54,7 +54,7 @@ public final class GgufExport {
      */
     public static Map<String, GgufValue> metadata(String name, QwenConfig config, WeightType type) {
         Map<String, GgufValue> out = new LinkedHashMap<>();
-        general(name, out);
+        general(name, config, out);
         hyperParameters(config, out);
         fileType(type, out);
         return out;
@@ -65,8 +65,8 @@ public final class GgufExport {
         out.put(QUANTIZATION_VERSION, GgufValue.of(QUANTIZATION));
     }
 
-    private static void general(String name, Map<String, GgufValue> out) {
-        out.put("general.architecture", GgufValue.of("qwen2"));
+    private static void general(String name, QwenConfig config, Map<String, GgufValue> out) {
+        out.put("general.architecture", GgufValue.of(architecture(config)));
         out.put("general.type", GgufValue.of("model"));
         out.put("general.name", GgufValue.of(name));
     }
@@ -82,24 +82,32 @@ public final class GgufExport {
         }
     }
 
+    private static String architecture(QwenConfig config) {
+        return config.experts() == null ? "qwen2" : "qwen2moe";
+    }
+
     private static void hyperParameters(QwenConfig c, Map<String, GgufValue> out) {
-        out.put("qwen2.block_count", GgufValue.of(c.layers()));
-        out.put("qwen2.context_length", GgufValue.of(c.contextLength()));
-        out.put("qwen2.embedding_length", GgufValue.of(c.hiddenSize()));
-        out.put("qwen2.feed_forward_length", GgufValue.of(c.ffnSize()));
-        out.put("qwen2.attention.head_count", GgufValue.of(c.heads()));
-        out.put("qwen2.attention.head_count_kv", GgufValue.of(c.kvHeads()));
-        out.put("qwen2.attention.layer_norm_rms_epsilon", GgufValue.of(c.normEpsilon()));
-        out.put("qwen2.rope.freq_base", GgufValue.of((float) c.rope().theta()));
-        out.put("qwen2.vocab_size", GgufValue.of(c.vocabularyRows()));
+        String prefix = architecture(c) + ".";
+        out.put(prefix + "block_count", GgufValue.of(c.layers()));
+        out.put(prefix + "context_length", GgufValue.of(c.contextLength()));
+        out.put(prefix + "embedding_length", GgufValue.of(c.hiddenSize()));
+        out.put(prefix + "feed_forward_length", GgufValue.of(c.ffnSize()));
+        out.put(prefix + "attention.head_count", GgufValue.of(c.heads()));
+        out.put(prefix + "attention.head_count_kv", GgufValue.of(c.kvHeads()));
+        out.put(prefix + "attention.layer_norm_rms_epsilon", GgufValue.of(c.normEpsilon()));
+        out.put(prefix + "rope.freq_base", GgufValue.of((float) c.rope().theta()));
+        out.put(prefix + "vocab_size", GgufValue.of(c.vocabularyRows()));
         if (c.heads() * c.headSize() != c.hiddenSize()) {
-            out.put("qwen2.attention.key_length", GgufValue.of(c.headSize()));
-            out.put("qwen2.attention.value_length", GgufValue.of(c.headSize()));
-            out.put("qwen2.rope.dimension_count", GgufValue.of(c.headSize()));
+            out.put(prefix + "attention.key_length", GgufValue.of(c.headSize()));
+            out.put(prefix + "attention.value_length", GgufValue.of(c.headSize()));
+            out.put(prefix + "rope.dimension_count", GgufValue.of(c.headSize()));
+        }
+        if (c.experts() != null) {
+            experts(c, c.experts(), prefix, out);
         }
         QwenConfig.Yarn yarn = c.rope().yarn();
         if (yarn != null) {
-            yarn(yarn, out);
+            yarn(yarn, prefix, out);
         }
         QwenConfig.DualChunk chunks = c.rope().dualChunk();
         if (chunks != null) {
@@ -110,20 +118,34 @@ public final class GgufExport {
         }
     }
 
+    private static void experts(QwenConfig c, QwenConfig.Experts experts, String prefix, Map<String, GgufValue> out) {
+        out.put(prefix + "expert_count", GgufValue.of(experts.count()));
+        out.put(prefix + "expert_used_count", GgufValue.of(experts.used()));
+        out.put(prefix + "expert_feed_forward_length", GgufValue.of(experts.ffnSize()));
+        out.put(prefix + "expert_shared_feed_forward_length", GgufValue.of(experts.sharedFfnSize()));
+        if (experts.normalized()) {
+            out.put(prefix + GgufConfig.NORMALIZED, GgufValue.of(true));
+            LOG.warn("llama.cpp does not divide the weights of chosen experts by their sum for qwen2moe; this model does");
+        }
+        if (c.hasDenseLayers()) {
+            LOG.warn("some layers of this model have no experts; llama.cpp expects them in all layers of qwen2moe");
+        }
+    }
+
     /** llama.cpp computes the factor on cosines and sines from the scaling and multiplies it by attn_factor. */
-    private static void yarn(QwenConfig.Yarn yarn, Map<String, GgufValue> out) {
-        out.put("qwen2.rope.scaling.type", GgufValue.of("yarn"));
-        out.put("qwen2.rope.scaling.factor", GgufValue.of((float) yarn.factor()));
-        out.put("qwen2.rope.scaling.original_context_length", GgufValue.of(yarn.originalContextLength()));
+    private static void yarn(QwenConfig.Yarn yarn, String prefix, Map<String, GgufValue> out) {
+        out.put(prefix + "rope.scaling.type", GgufValue.of("yarn"));
+        out.put(prefix + "rope.scaling.factor", GgufValue.of((float) yarn.factor()));
+        out.put(prefix + "rope.scaling.original_context_length", GgufValue.of(yarn.originalContextLength()));
         float attention = (float) (yarn.attentionFactor() / ConfigChecks.yarnScale(yarn.factor(), 1));
         if (attention != 1) {
-            out.put("qwen2.rope.scaling.attn_factor", GgufValue.of(attention));
+            out.put(prefix + "rope.scaling.attn_factor", GgufValue.of(attention));
         }
         if (yarn.betaFast() != 32) {
-            out.put("qwen2.rope.scaling.yarn_beta_fast", GgufValue.of((float) yarn.betaFast()));
+            out.put(prefix + "rope.scaling.yarn_beta_fast", GgufValue.of((float) yarn.betaFast()));
         }
         if (yarn.betaSlow() != 1) {
-            out.put("qwen2.rope.scaling.yarn_beta_slow", GgufValue.of((float) yarn.betaSlow()));
+            out.put(prefix + "rope.scaling.yarn_beta_slow", GgufValue.of((float) yarn.betaSlow()));
         }
         if (yarn.betaFast() != 32 || yarn.betaSlow() != 1) {
             LOG.warn("llama.cpp takes beta_fast 32 and beta_slow 1 for qwen2, whatever the file says; this model has others");

@@ -24,7 +24,15 @@ public final class GgufNames {
             Map.entry("ffn_norm.weight", QwenTensors.MLP_NORM),
             Map.entry("ffn_gate.weight", QwenTensors.GATE),
             Map.entry("ffn_up.weight", QwenTensors.UP),
-            Map.entry("ffn_down.weight", QwenTensors.DOWN));
+            Map.entry("ffn_down.weight", QwenTensors.DOWN),
+            Map.entry("ffn_gate_inp.weight", QwenTensors.ROUTER),
+            Map.entry("ffn_gate_exps.weight", QwenTensors.EXPERT_GATES),
+            Map.entry("ffn_up_exps.weight", QwenTensors.EXPERT_UPS),
+            Map.entry("ffn_down_exps.weight", QwenTensors.EXPERT_DOWNS),
+            Map.entry("ffn_gate_inp_shexp.weight", QwenTensors.SHARED_WEIGHT),
+            Map.entry("ffn_gate_shexp.weight", QwenTensors.SHARED_GATE),
+            Map.entry("ffn_up_shexp.weight", QwenTensors.SHARED_UP),
+            Map.entry("ffn_down_shexp.weight", QwenTensors.SHARED_DOWN));
     private static final Map<String, String> GLOBAL_BACK = inverse(GLOBAL);
     private static final Map<String, String> LAYER_BACK = inverse(LAYER);
     private static final Pattern GGUF_LAYER = Pattern.compile("blk\\.(0|[1-9][0-9]{0,5})\\.(.+)");

@@ -6,13 +6,23 @@ import io.qwen4j.core.format.ConfigChecks;
 import io.qwen4j.core.format.JsonObject;
 import io.qwen4j.core.model.QwenConfig;
 import java.util.List;
+import java.util.Map;
 
-/** config.json, in the keys of transformers up to 4 and from 5 on. Absent keys have the defaults of {@code Qwen2Config}. */
+/**
+ * config.json, in the keys of transformers up to 4 and from 5 on. Absent keys have the defaults of {@code Qwen2Config} and
+ * {@code Qwen2MoeConfig}.
+ */
 final class HfConfig {
     /** Name of the file. */
     static final String FILE = "config.json";
     /** Published ones have about 700 bytes. */
     static final long MAX_BYTES = 8 << 20;
+
+    private static final String MIXTURE = "qwen2_moe";
+    /** The architectures of each model_type; the first is what people know. */
+    private static final Map<String, List<String>> ARCHITECTURES = Map.of(
+            "qwen2", List.of("Qwen2ForCausalLM", "Qwen2Model"),
+            MIXTURE, List.of("Qwen2MoeForCausalLM", "Qwen2MoeModel"));
 
     private static final double DEFAULT_EPSILON = 1e-6;
     private static final int DEFAULT_CONTEXT = 32768;
@@ -20,7 +30,8 @@ final class HfConfig {
     private HfConfig() {}
 
     static QwenConfig read(JsonObject json, ModelLimits limits) {
-        refuseOthers(json);
+        String type = type(json);
+        refuseOthers(json, type);
         int layers = json.integer("num_hidden_layers", 1, limits.layers());
         int hidden = json.integer("hidden_size", 1, ConfigChecks.MAX_WIDTH);
         int heads = json.integer("num_attention_heads", 1, ConfigChecks.MAX_HEADS);
@@ -38,9 +49,9 @@ final class HfConfig {
                 : DEFAULT_CONTEXT;
         QwenConfig.Rope rope = HfRope.read(json, context);
         int longest = ConfigChecks.contextLength(context, rope);
-        refuseWindow(json, layers, longest);
+        refuseWindow(json, type, layers, longest);
         var config = new QwenConfig(
-                "qwen2",
+                type,
                 layers,
                 hidden,
                 heads,
@@ -51,22 +62,34 @@ final class HfConfig {
                 json.bool("tie_word_embeddings", false),
                 (float) json.number("rms_norm_eps", DEFAULT_EPSILON),
                 longest,
-                rope);
+                rope,
+                type.equals(MIXTURE) ? HfExperts.read(json, layers) : null,
+                QwenConfig.Head.LANGUAGE);
         ConfigChecks.check(config, json.file());
         return config;
     }
 
-    private static void refuseOthers(JsonObject json) {
+    private static String type(JsonObject json) {
         String type = json.string("model_type", "(absent)");
-        if (!type.equals("qwen2")) {
-            throw json.error(Reason.UNSUPPORTED, "model_type " + type + " is not supported by this version, qwen2 is");
+        if (!ARCHITECTURES.containsKey(type)) {
+            throw json.error(Reason.UNSUPPORTED, "model_type " + type + " is not supported by this version, qwen2 and qwen2_moe are");
         }
+        return type;
+    }
+
+    private static void refuseOthers(JsonObject json, String type) {
         if (json.has("architectures")) {
             List<?> architectures = json.list("architectures");
-            if (!architectures.isEmpty() && !architectures.contains("Qwen2ForCausalLM") && !architectures.contains("Qwen2Model")) {
+            List<String> known = ARCHITECTURES.get(type);
+            if (!architectures.isEmpty() && architectures.stream().noneMatch(known::contains)) {
                 throw json.error(
-                        Reason.UNSUPPORTED, "architectures " + architectures + " is not supported by this version, Qwen2ForCausalLM is");
+                        Reason.UNSUPPORTED,
+                        "architectures " + architectures + " of model_type " + type + " is not supported by this version, " + known.get(0)
+                                + " is");
             }
+        }
+        if (!json.bool("qkv_bias", true)) {
+            throw json.error(Reason.UNSUPPORTED, "qkv_bias false is not supported, true is");
         }
         String activation = json.string("hidden_act", "silu");
         if (!activation.equals("silu")) {
@@ -84,7 +107,7 @@ final class HfConfig {
     }
 
     /** The keys of the sliding window are in every published file and mean nothing there, because use_sliding_window is false. */
-    private static void refuseWindow(JsonObject json, int layers, int context) {
+    private static void refuseWindow(JsonObject json, String model, int layers, int context) {
         boolean inUse = json.bool("use_sliding_window", false);
         boolean windowed = false;
         if (json.has("layer_types")) {
@@ -99,7 +122,9 @@ final class HfConfig {
             }
             windowed = types.contains("sliding_attention");
         } else if (inUse) {
-            windowed = !json.has("max_window_layers") || json.integer("max_window_layers", 0, Integer.MAX_VALUE) < layers;
+            // qwen2 gives the layers from max_window_layers on a window, qwen2_moe every second one of those below.
+            int border = json.has("max_window_layers") ? json.integer("max_window_layers", 0, Integer.MAX_VALUE) : layers;
+            windowed = !json.has("max_window_layers") || (model.equals(MIXTURE) ? border > 0 : border < layers);
         }
         if (inUse && windowed && json.has("sliding_window") && json.integer("sliding_window", 1, Integer.MAX_VALUE) < context) {
             throw json.error(

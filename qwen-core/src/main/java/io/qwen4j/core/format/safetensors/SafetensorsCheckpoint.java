@@ -12,6 +12,7 @@ import io.qwen4j.core.format.JsonObject;
 import io.qwen4j.core.format.ModelDirectory;
 import io.qwen4j.core.format.TensorChecks;
 import io.qwen4j.core.model.QwenConfig;
+import io.qwen4j.core.model.QwenTensors;
 import io.qwen4j.core.ops.TensorSource;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -58,7 +59,7 @@ public final class SafetensorsCheckpoint implements Checkpoint {
         SafetensorsShards shards = SafetensorsShards.open(directory, limits);
         try {
             var checkpoint = new SafetensorsCheckpoint(path, config, defaults, metadata, shards);
-            TensorChecks.check(checkpoint, Dtype.runnable(), UnaryOperator.identity());
+            TensorChecks.check(checkpoint, QwenTensors.separate(config), Dtype.runnable(), UnaryOperator.identity());
             return checkpoint;
         } catch (Throwable e) {
             shards.close();

@@ -17,6 +17,7 @@ import io.qwen4j.core.format.ConfigChecks;
 import io.qwen4j.core.format.GenerationDefaults;
 import io.qwen4j.core.model.QwenConfig;
 import io.qwen4j.core.model.QwenTensors;
+import io.qwen4j.core.model.QwenTensors;
 import io.qwen4j.core.model.Quantizer;
 import io.qwen4j.core.testing.GoldenFiles;
 import io.qwen4j.core.testing.TinyCheckpoints;
@@ -243,7 +244,7 @@ class GgufWriterTest {
         try (Checkpoint c = CheckpointReader.open(directory, ModelLimits.DEFAULT)) {
             Map<String, GgufValue> values = GgufExport.metadata(c, WeightType.F32, ModelLimits.DEFAULT);
             QwenConfig.Yarn expected = c.config().rope().yarn();
-            QwenConfig.Yarn found = GgufConfig.read(new GgufMetadata(directory, values), 512, false, ModelLimits.DEFAULT)
+            QwenConfig.Yarn found = GgufConfig.read(new GgufMetadata(directory, values), 512, Set.of(QwenTensors.HEAD), ModelLimits.DEFAULT)
                     .rope()
                     .yarn();
             assertEquals(expected.attentionFactor(), found.attentionFactor(), 1e-6);
@@ -262,7 +263,8 @@ class GgufWriterTest {
     /** Hyper-parameters written and read again. */
     private QwenConfig reread(QwenConfig config) {
         Map<String, GgufValue> values = GgufExport.metadata("m", config, WeightType.F32);
-        return GgufConfig.read(new GgufMetadata(temp, values), config.vocabularyRows(), config.tiedHead(), ModelLimits.DEFAULT);
+        Set<String> tensors = QwenTensors.of(config).stream().map(QwenTensors.Expected::name).collect(Collectors.toSet());
+        return GgufConfig.read(new GgufMetadata(temp, values), config.vocabularyRows(), tensors, ModelLimits.DEFAULT);
     }
 
     @Test

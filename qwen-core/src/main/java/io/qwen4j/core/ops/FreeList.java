@@ -1,13 +1,14 @@
-package io.qwen4j.core.engine;
+package io.qwen4j.core.ops;
 
 import java.util.ArrayDeque;
 import java.util.Deque;
 
 /** Things to free, the last one first. Each is freed once, also if freeing another one fails. Not thread-safe. */
-final class FreeList implements AutoCloseable {
+public final class FreeList implements AutoCloseable {
     private final Deque<AutoCloseable> things = new ArrayDeque<>();
 
-    <T extends AutoCloseable> T add(T thing) {
+    /** Keeps a thing to be freed. */
+    public <T extends AutoCloseable> T add(T thing) {
         things.push(thing);
         return thing;
     }
