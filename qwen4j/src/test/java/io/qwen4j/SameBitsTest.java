@@ -190,7 +190,10 @@ class SameBitsTest {
     private Path write(WeightType type, int hidden, int heads, int kvHeads) {
         boolean tied = type.ordinal() % 2 == 0;
         var rope = new QwenConfig.Rope(1e6, null);
-        var config = new QwenConfig("qwen2", 2, hidden, heads, kvHeads, 64, 512, VOCABULARY, tied, 1e-6f, 1024, rope);
+        return write(type, new QwenConfig("qwen2", 2, hidden, heads, kvHeads, 64, 512, VOCABULARY, tied, 1e-6f, 1024, rope));
+    }
+
+    private Path write(WeightType type, QwenConfig config) {
         Path file = directory.resolve("m.gguf");
         Synthesizer.synthesizeFile("same bits", config, 300, type, SEED, file, ProgressListener.none());
         return file;
@@ -199,7 +202,19 @@ class SameBitsTest {
     @ParameterizedTest
     @MethodSource("setsAndTypes")
     void neighboursSlicesAndThreadsChangeNothing(InstructionSet set, WeightType type) {
-        Path file = write(type, 256, 4, 2);
+        neighboursSlicesAndThreadsChangeNothing(set, type, write(type, 256, 4, 2));
+    }
+
+    @ParameterizedTest
+    @MethodSource("setsAndTypes")
+    void neighboursChangeNothingAmongExperts(InstructionSet set, WeightType type) {
+        var rope = new QwenConfig.Rope(1e6, null);
+        var config = new QwenConfig("qwen2_moe", 2, 256, 4, 2, 64, 512, VOCABULARY, false, 1e-6f, 1024, rope)
+                .with(new QwenConfig.Experts(9, 3, 256, 256, type.ordinal() % 2 == 0, 1, java.util.Set.of()));
+        neighboursSlicesAndThreadsChangeNothing(set, type, write(type, config));
+    }
+
+    private static void neighboursSlicesAndThreadsChangeNothing(InstructionSet set, WeightType type, Path file) {
         int[][] all = sequences(LENGTHS.length, LENGTHS[0]);
         float[][] alone = new float[all.length][];
         try (Model model = new Model(file, set, 1, KvCacheType.F16)) {

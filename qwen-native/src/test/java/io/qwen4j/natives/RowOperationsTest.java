@@ -84,6 +84,26 @@ class RowOperationsTest {
 
     @ParameterizedTest
     @MethodSource("io.qwen4j.natives.Instances#instructionSets")
+    void sigmoidGate(InstructionSet set) {
+        Random random = new Random(SEED);
+        for (int[] shape : SHAPES) {
+            float[] x = values(shape[0] * shape[1], random);
+            float[] gates = values(shape[0], random);
+            for (int i = 0; i < gates.length; i++) {
+                gates[i] *= i % 4 == 3 ? 100 : 3;
+            }
+            compare(set, 2e-6, "sigmoid of " + shape[0] + " x " + shape[1], ops -> {
+                try (Activation y = activation(ops, shape[0], shape[1], x);
+                        Activation gate = activation(ops, shape[0], 1, gates)) {
+                    ops.sigmoidGate(y, shape[0], gate);
+                    return read(y);
+                }
+            });
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("io.qwen4j.natives.Instances#instructionSets")
     void theExponentialIsRightEverywhere(InstructionSet set) {
         // gate / (1 + e^-gate) with up = 1, element by element relative to itself.
         int count = 40_000;
