@@ -107,6 +107,57 @@ void attention(int target, int type, int64_t group, int64_t size, int64_t page_t
   qw_backend_free(backend);
 }
 
+// Expert e is a matrix of e + 1; every token of ones goes to the two of highest score, in equal parts.
+void experts(int target, int64_t rows, int64_t columns, int64_t tokens) {
+  constexpr int64_t kExperts = 5, kUsed = 2;
+  const int64_t backend = qw_backend_create(target, 2, false);
+  const int64_t w = qw_weight_create(columns), arena = qw_arena_create(kExperts * (qw_segment_bytes(backend, kF32, rows, columns) + 64));
+  for (int32_t e = 0; e < kExperts; e++) {
+    checks.expect(qw_weight_add_segment(backend, w, kF32, rows, arena) == kOk, "no segment");
+    std::vector<float> values(static_cast<size_t>(rows * columns), static_cast<float>(e + 1));
+    checks.expect(qw_weight_pack(w, e, 0, rows, reinterpret_cast<int8_t*>(values.data()), rows * columns * 4) == kOk, "not packed");
+  }
+  qw_arena_free(arena);
+  const int64_t routing = qw_buffer_create(1, 4 + kExperts + 1 + 2 * tokens * kUsed), scores = qw_buffer_create(tokens, kExperts);
+  ints(routing)[0] = kExperts;
+  ints(routing)[1] = kUsed;
+  for (int64_t t = 0; t < tokens; t++) floats(scores)[t * kExperts + t % kExperts] = floats(scores)[t * kExperts + (t + 2) % kExperts] = 90;
+  checks.expect(qw_route(backend, scores, tokens, routing) == kOk, "routing fails");
+  const int64_t x = qw_buffer_create(tokens, columns), y = qw_buffer_create(tokens * kUsed, rows);
+  const int64_t all = qw_buffer_create(tokens * kUsed, columns), sum = qw_buffer_create(tokens, rows);
+  for (int64_t i = 0; i < tokens * columns; i++) floats(x)[i] = 1;
+  for (int64_t i = 0; i < tokens * kUsed * columns; i++) floats(all)[i] = 1;
+  checks.expect(qw_expert_linear(backend, x, routing, w, y) == kOk, "experts fail");
+  checks.expect(qw_expert_linear_add(backend, all, routing, w, sum) == kOk, "adding experts fails");
+  const int32_t* first = ints(routing) + 4;
+  for (int64_t e = 0; e < kExperts; e++) {
+    for (int64_t i = first[e] * rows; i < first[e + 1] * rows; i++) {
+      checks.expect(floats(y)[i] == static_cast<float>((e + 1) * columns), "target %d: expert %ld gives %g", target, static_cast<long>(e), floats(y)[i]);
+    }
+  }
+  for (int64_t i = 0; i < tokens * rows; i++) {
+    const int64_t t = i / rows;
+    const double expected = 0.5 * static_cast<double>((t % kExperts + 1 + (t + 2) % kExperts + 1) * columns);
+    checks.expect(std::fabs(floats(sum)[i] - expected) < 1e-3, "target %d: the sum of token %ld is %g", target, static_cast<long>(t), floats(sum)[i]);
+  }
+  checks.expect(qw_expert_linear(backend, y, routing, w, y) == kInvalidArgument, "an input is written over");
+  checks.expect(qw_expert_linear(backend, x, scores, w, y) == kInvalidArgument, "scores are taken for a routing");
+  checks.expect(qw_route(backend, scores, tokens + 1, routing) == kInvalidArgument, "more tokens than scores are routed");
+  for (int32_t damage : {-1, 1 << 30}) {
+    for (int64_t at = 0; at < 4 + kExperts + 1 + tokens * kUsed; at++) {
+      const int32_t kept = ints(routing)[at];
+      if (at == 2) continue;  // whether weights are divided by their sum
+      ints(routing)[at] = damage;
+      checks.expect(qw_expert_linear(backend, x, routing, w, y) == kInvalidArgument, "%d is taken at %ld of a routing", damage, static_cast<long>(at));
+      checks.expect(qw_expert_linear_add(backend, all, routing, w, sum) == kInvalidArgument, "%d is taken at %ld", damage, static_cast<long>(at));
+      ints(routing)[at] = kept;
+    }
+  }
+  for (int64_t buffer : {routing, scores, x, y, all, sum}) qw_buffer_free(buffer);
+  qw_weight_free(w);
+  qw_backend_free(backend);
+}
+
 }  // namespace
 }  // namespace qw::test
 
@@ -115,6 +166,7 @@ int main() {
   wrong_arguments();
   for (int target = 0; target <= qw_best_target(); target++) {
     for (int threads : {1, 3}) linear(target, threads);
+    for (int64_t tokens : {1, 2, 7, 130}) experts(target, 37, 33, tokens);
     for (int type = 0; type < qw::kKvTypes; type++) {
       attention(target, type, 1, 16, 16, 40);
       attention(target, type, 7, 64, 5, 70);
