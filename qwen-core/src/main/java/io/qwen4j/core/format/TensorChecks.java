@@ -8,17 +8,16 @@ import io.qwen4j.core.model.QwenTensors.Expected;
 import io.qwen4j.core.model.QwenTensors.Kind;
 import io.qwen4j.core.ops.TensorSource;
 import java.util.Arrays;
-import java.util.List;
 import java.util.function.UnaryOperator;
 
 /** Compares the tensors of a checkpoint with the table of the decoder: presence, shape, type. */
 public final class TensorChecks {
     private final Checkpoint checkpoint;
-    private final List<Expected> table;
+    private final Iterable<Expected> table;
     private final String types;
     private final UnaryOperator<String> names;
 
-    private TensorChecks(Checkpoint checkpoint, List<Expected> table, String types, UnaryOperator<String> names) {
+    private TensorChecks(Checkpoint checkpoint, Iterable<Expected> table, String types, UnaryOperator<String> names) {
         this.checkpoint = checkpoint;
         this.table = table;
         this.types = types;
@@ -32,7 +31,7 @@ public final class TensorChecks {
      * @param types the storage types that run, for messages
      * @param names gives the name in the file, for messages
      */
-    public static void check(Checkpoint checkpoint, List<Expected> table, String types, UnaryOperator<String> names) {
+    public static void check(Checkpoint checkpoint, Iterable<Expected> table, String types, UnaryOperator<String> names) {
         new TensorChecks(checkpoint, table, types, names).check();
     }
 

@@ -97,9 +97,14 @@ public final class QwenTensors {
 
         /** A matrix of a stack. */
         public Expected part(int index) {
-            int at = name.indexOf(EXPERTS) + EXPERTS.length();
-            return new Expected(name.substring(0, at) + index + "." + name.substring(at), Kind.MATRIX, 1, rows, columns);
+            return new Expected(ofExpert(name, index), Kind.MATRIX, 1, rows, columns);
         }
+    }
+
+    /** Name of an expert's own matrix, of the name of a stack. */
+    public static String ofExpert(String stack, int index) {
+        int at = stack.indexOf(EXPERTS) + EXPERTS.length();
+        return stack.substring(0, at) + index + "." + stack.substring(at);
     }
 
     /** Name of a layer's tensor. */
@@ -152,11 +157,9 @@ public final class QwenTensors {
         table.add(matrix(layer(i, SHARED_DOWN), d, shared));
     }
 
-    /** The tensors where each expert has its own. */
-    public static List<Expected> separate(QwenConfig c) {
-        return of(c).stream()
-                .flatMap(e -> e.kind() == Kind.STACK ? IntStream.range(0, e.count()).mapToObj(e::part) : Stream.of(e))
-                .toList();
+    /** The tensors where each expert has its own, made one by one: a damaged configuration may ask for millions. */
+    public static Stream<Expected> separate(QwenConfig c) {
+        return of(c).stream().flatMap(e -> e.kind() == Kind.STACK ? IntStream.range(0, e.count()).mapToObj(e::part) : Stream.of(e));
     }
 
     private static Expected matrix(String name, long rows, long columns) {

@@ -24,6 +24,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -38,6 +39,7 @@ class FormatFuzzTest {
     private static final long MEMORY = 64L << 20;
     private static final QwenConfig SMALL =
             new QwenConfig("qwen2", 1, 32, 2, 1, 16, 32, 64, true, 1e-6f, 64, new QwenConfig.Rope(10000, null));
+    private static final QwenConfig EXPERTS = SMALL.with(new QwenConfig.Experts(3, 2, 32, 64, true, 1, Set.of()));
     private static final long[] BOUNDARIES = {
         0, 1, 2, 31, 32, 33, 255, 256, 65535, 65536, Integer.MAX_VALUE, 1L << 31, 0xffffffffL, 1L << 32, 1L << 40, 1L << 62, Long.MAX_VALUE,
         Long.MIN_VALUE, -1, -32
@@ -88,6 +90,22 @@ class FormatFuzzTest {
                                         + "\"layer_types\": [\"full_attention\"], \"sliding_window\": 64, \"max_window_layers\": 1,"));
         byte[] good = Files.readAllBytes(file);
         fuzz(model, file, good, good.length);
+    }
+
+    @Test
+    void configWithExperts() throws IOException {
+        Path model = TinyCheckpoints.directory(temp.resolve("m"), EXPERTS, WeightType.BF16, 1);
+        Path file = model.resolve("config.json");
+        byte[] good = Files.readAllBytes(file);
+        fuzz(model, file, good, good.length);
+    }
+
+    @Test
+    void ggufWithExperts() throws IOException {
+        Path file = temp.resolve("experts.gguf");
+        GgufBytes good = GgufBytes.decoder(EXPERTS, WeightType.Q8_0);
+        good.write(file);
+        fuzz(file, file, Files.readAllBytes(file), good.header().length);
     }
 
     @Test

@@ -67,18 +67,29 @@ public final class GgufBytes {
     /** A file of a whole decoder; the matrices have the type, the data is zeros. */
     public static GgufBytes decoder(QwenConfig c, WeightType type) {
         var out = new GgufBytes();
-        out.string("general.architecture", "qwen2");
-        out.u32("qwen2.block_count", c.layers());
-        out.u32("qwen2.context_length", c.contextLength());
-        out.u32("qwen2.embedding_length", c.hiddenSize());
-        out.u32("qwen2.feed_forward_length", c.ffnSize());
-        out.u32("qwen2.attention.head_count", c.heads());
-        out.u32("qwen2.attention.head_count_kv", c.kvHeads());
-        out.f32("qwen2.attention.layer_norm_rms_epsilon", c.normEpsilon());
-        out.f32("qwen2.rope.freq_base", (float) c.rope().theta());
+        String architecture = c.experts() == null ? "qwen2" : "qwen2moe";
+        out.string("general.architecture", architecture);
+        out.u32(architecture + ".block_count", c.layers());
+        out.u32(architecture + ".context_length", c.contextLength());
+        out.u32(architecture + ".embedding_length", c.hiddenSize());
+        out.u32(architecture + ".feed_forward_length", c.ffnSize());
+        out.u32(architecture + ".attention.head_count", c.heads());
+        out.u32(architecture + ".attention.head_count_kv", c.kvHeads());
+        out.f32(architecture + ".attention.layer_norm_rms_epsilon", c.normEpsilon());
+        out.f32(architecture + ".rope.freq_base", (float) c.rope().theta());
+        if (c.experts() != null) {
+            out.u32("qwen2moe.expert_count", c.experts().count());
+            out.u32("qwen2moe.expert_used_count", c.experts().used());
+            out.u32("qwen2moe.expert_feed_forward_length", c.experts().ffnSize());
+            out.u32("qwen2moe.expert_shared_feed_forward_length", c.experts().sharedFfnSize());
+        }
         for (QwenTensors.Expected e : QwenTensors.of(c)) {
             WeightType t = e.matrix() ? type : WeightType.F32;
-            long[] shape = e.matrix() ? new long[] {e.columns(), e.rows()} : new long[] {e.columns()};
+            long[] slowestFirst = e.shape();
+            long[] shape = new long[slowestFirst.length];
+            for (int i = 0; i < shape.length; i++) {
+                shape[i] = slowestFirst[shape.length - 1 - i];
+            }
             out.tensor(GgufNames.toGguf(e.name()), t, shape);
         }
         return out;

@@ -28,7 +28,7 @@ public final class MemoryCheckpoint implements Checkpoint {
     public static MemoryCheckpoint random(QwenConfig config, io.qwen4j.WeightType type, long seed) {
         Random random = new Random(seed);
         Map<String, TensorSource> tensors = new LinkedHashMap<>();
-        for (QwenTensors.Expected expected : QwenTensors.of(config)) {
+        for (QwenTensors.Expected expected : QwenTensors.separate(config).toList()) {
             int rows = (int) expected.rows();
             int columns = (int) expected.columns();
             float[] values = new float[rows * columns];

@@ -49,7 +49,7 @@ public final class TinyCheckpoints {
     public static SafetensorsBuilder safetensors(QwenConfig config, WeightType type, long seed) {
         var out = new SafetensorsBuilder();
         try (Checkpoint weights = MemoryCheckpoint.random(config, type, seed)) {
-            for (QwenTensors.Expected e : QwenTensors.of(config)) {
+            for (QwenTensors.Expected e : QwenTensors.separate(config).toList()) {
                 TensorSource source = weights.tensor(e.name()).orElseThrow();
                 out.add(e.name(), source.type().name(), e.shape(), bytes(source));
             }
@@ -96,6 +96,24 @@ public final class TinyCheckpoints {
 
     /** config.json of a decoder. */
     public static String json(QwenConfig c) {
+        QwenConfig.Experts experts = c.experts();
+        return experts == null ? dense(c) : dense(c)
+                .replace("Qwen2ForCausalLM", "Qwen2MoeForCausalLM")
+                .replace("\"qwen2\"", "\"qwen2_moe\"")
+                .replaceFirst("\\{", """
+                        {"num_experts": %d, "num_experts_per_tok": %d, "moe_intermediate_size": %d, "shared_expert_intermediate_size": %d,
+                         "norm_topk_prob": %b, "decoder_sparse_step": %d, "mlp_only_layers": %s,
+                        """.formatted(
+                        experts.count(),
+                        experts.used(),
+                        experts.ffnSize(),
+                        experts.sharedFfnSize(),
+                        experts.normalized(),
+                        experts.sparseStep(),
+                        experts.denseLayers()));
+    }
+
+    private static String dense(QwenConfig c) {
         return """
                 {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu", "torch_dtype": "bfloat16",
                  "num_hidden_layers": %d, "hidden_size": %d, "num_attention_heads": %d, "num_key_value_heads": %d, "head_dim": %d,

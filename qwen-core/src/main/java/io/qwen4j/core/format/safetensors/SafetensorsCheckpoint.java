@@ -31,6 +31,7 @@ public final class SafetensorsCheckpoint implements Checkpoint {
     private final GenerationDefaults defaults;
     private final Map<String, String> metadata;
     private final SafetensorsShards shards;
+    private final Map<String, SafetensorsShards.Place> places;
 
     private SafetensorsCheckpoint(
             Path path, QwenConfig config, GenerationDefaults defaults, Map<String, String> metadata, SafetensorsShards shards) {
@@ -39,6 +40,7 @@ public final class SafetensorsCheckpoint implements Checkpoint {
         this.defaults = defaults;
         this.metadata = metadata;
         this.shards = shards;
+        places = FusedExperts.split(path, config, shards.places());
     }
 
     /** Opens and checks a directory. */
@@ -59,7 +61,7 @@ public final class SafetensorsCheckpoint implements Checkpoint {
         SafetensorsShards shards = SafetensorsShards.open(directory, limits);
         try {
             var checkpoint = new SafetensorsCheckpoint(path, config, defaults, metadata, shards);
-            TensorChecks.check(checkpoint, QwenTensors.separate(config), Dtype.runnable(), UnaryOperator.identity());
+            TensorChecks.check(checkpoint, QwenTensors.separate(config)::iterator, Dtype.runnable(), UnaryOperator.identity());
             return checkpoint;
         } catch (Throwable e) {
             shards.close();
@@ -83,12 +85,12 @@ public final class SafetensorsCheckpoint implements Checkpoint {
 
     @Override
     public Set<String> tensorNames() {
-        return Collections.unmodifiableSet(shards.places().keySet());
+        return places.keySet();
     }
 
     @Override
     public Optional<TensorSource> tensor(String name) {
-        var place = shards.places().get(name);
+        var place = places.get(name);
         if (place == null || place.entry().weightType().isEmpty() || place.entry().shape().isEmpty()) {
             return Optional.empty();
         }
@@ -109,7 +111,7 @@ public final class SafetensorsCheckpoint implements Checkpoint {
 
     @Override
     public long[] shape(String name) {
-        var place = shards.places().get(name);
+        var place = places.get(name);
         if (place == null) {
             throw new IllegalArgumentException("no tensor " + name);
         }
