@@ -21,6 +21,7 @@ import io.qwen4j.core.model.LayerAttention;
 import io.qwen4j.core.model.MemoryNeeds;
 import io.qwen4j.core.model.QwenConfig;
 import io.qwen4j.core.model.QwenDecoder;
+import io.qwen4j.core.model.QwenTensors;
 import io.qwen4j.core.model.QwenWeights;
 import io.qwen4j.core.model.SparseBudgets;
 import io.qwen4j.core.ops.Batch;
@@ -243,12 +244,15 @@ public final class ModelLoader {
         return new ModelInfo(
                 name == null ? checkpoint.path().toString() : name.toString(),
                 c.architecture(),
-                parameters(checkpoint),
+                parameters(c, false),
+                parameters(c, true),
                 c.layers(),
                 c.hiddenSize(),
                 c.heads(),
                 c.kvHeads(),
                 c.headSize(),
+                c.experts() == null ? 0 : c.experts().count(),
+                c.experts() == null ? 0 : c.experts().used(),
                 c.vocabularyRows(),
                 (int) Math.min(plan.contextLength(), (long) plan.layout().pages() * plan.layout().pageTokens()),
                 c.contextLength(),
@@ -259,17 +263,12 @@ public final class ModelLoader {
                 Set.copyOf(endTokens(checkpoint, tokenizer)));
     }
 
-    private static long parameters(Checkpoint checkpoint) {
+    /** Parameters of a decoder, or those that a token is computed with. */
+    private static long parameters(QwenConfig config, boolean active) {
         long parameters = 0;
-        for (String name : checkpoint.tensorNames()) {
-            if (name.equals("lm_head.weight") && checkpoint.config().tiedHead()) {
-                continue;
-            }
-            long count = 1;
-            for (long dimension : checkpoint.shape(name)) {
-                count = Math.multiplyExact(count, dimension);
-            }
-            parameters = Math.addExact(parameters, count);
+        for (QwenTensors.Expected e : QwenTensors.of(config)) {
+            boolean some = active && e.kind() == QwenTensors.Kind.STACK;
+            parameters += (some ? config.experts().used() : e.count()) * e.rows() * e.columns();
         }
         return parameters;
     }

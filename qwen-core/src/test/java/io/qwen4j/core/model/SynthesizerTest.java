@@ -28,6 +28,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -43,6 +44,10 @@ class SynthesizerTest {
             new QwenConfig("qwen2", 2, 96, 6, 2, 16, 256, 350, false, 1e-6f, 128, new QwenConfig.Rope(1e6, null));
     private static final QwenConfig TIED =
             new QwenConfig("qwen2", 2, 256, 4, 2, 64, 512, 350, true, 1e-6f, 128, new QwenConfig.Rope(1e6, null));
+
+    private static final QwenConfig EXPERTS = new QwenConfig(
+                    "qwen2_moe", 2, 256, 4, 2, 64, 512, 350, true, 1e-6f, 128, new QwenConfig.Rope(1e6, null))
+            .with(new QwenConfig.Experts(5, 2, 256, 256, false, 1, Set.of()));
 
     @TempDir
     private Path directory;
@@ -76,14 +81,16 @@ class SynthesizerTest {
     @ParameterizedTest
     @EnumSource
     void tensorsHaveTheShapesTypesAndSpreadOfTheTable(WeightType type) {
-        for (QwenConfig config : type == WeightType.Q4_K ? List.of(UNTIED, TIED) : List.of(UNTIED)) {
+        for (QwenConfig config : type == WeightType.Q4_K ? List.of(UNTIED, TIED, EXPERTS) : List.of(UNTIED)) {
             Path file = write(type + ".gguf", config, type, 1);
             try (Checkpoint checkpoint = CheckpointReader.open(file, ModelLimits.DEFAULT)) {
                 assertEquals(config, checkpoint.config());
                 assertEquals(QwenTensors.of(config).size(), checkpoint.tensorNames().size());
                 for (QwenTensors.Expected expected : QwenTensors.of(config)) {
                     TensorSource tensor = checkpoint.tensor(expected.name()).orElseThrow();
-                    assertArrayEquals(expected.shape(), checkpoint.shape(expected.name()), expected.name());
+                    boolean row = expected.kind() == QwenTensors.Kind.ROW; // of one dimension in GGUF
+                    long[] shape = row ? new long[] {expected.columns()} : expected.shape();
+                    assertArrayEquals(shape, checkpoint.shape(expected.name()), expected.name());
                     assertEquals(QuantizationPlan.typeOf(config, expected, type), tensor.type(), expected.name());
                     double[] moments = moments(values(tensor));
                     double deviation = expected.matrix() ? 1 / Math.sqrt(expected.columns()) : 0.02;
@@ -99,10 +106,15 @@ class SynthesizerTest {
     @ParameterizedTest
     @EnumSource(names = {"Q4_0", "Q2_K", "BF16"})
     void logitsAreOrdinary(WeightType type) {
+        logitsAreOrdinary(TIED, type);
+        logitsAreOrdinary(EXPERTS, type);
+    }
+
+    private void logitsAreOrdinary(QwenConfig config, WeightType type) {
         try (Ops ops = new JavaOps(new OpsOptions(1, null));
-                Checkpoint checkpoint = CheckpointReader.open(write("m.gguf", TIED, type, 3), ModelLimits.DEFAULT);
+                Checkpoint checkpoint = CheckpointReader.open(write("m.gguf", config, type, 3), ModelLimits.DEFAULT);
                 QwenWeights weights = QwenWeights.load(checkpoint, ops, null, true, ProgressListener.none())) {
-            QwenDecoder decoder = new QwenDecoder(TIED, weights, ops, 8, 8,
+            QwenDecoder decoder = new QwenDecoder(config, weights, ops, 8, 8,
                     ops.kvCache(new KvLayout(KvCacheType.F32, TIED.layers(), 1, 32, TIED.kvHeads(), TIED.headSize())));
             Batch batch = new Batch(ops, 8, 1, 1, 32);
             batch.beginSequence(0, new int[] {0}, 1);
@@ -138,11 +150,13 @@ class SynthesizerTest {
         "QWEN25_7B, 7616, 339",
         "QWEN25_14B, 14770, 579",
         "QWEN25_32B, 32764, 771",
-        "QWEN25_72B, 72706, 963"
+        "QWEN25_72B, 72706, 963",
+        "QWEN15_MOE_A2_7B, 14316, 411",
+        "QWEN2_57B_A14B, 57409, 479"
     })
     void shapesHaveTheParametersOfTheFamily(ModelShape shape, long millions, int tensors) {
         List<QwenTensors.Expected> table = QwenTensors.of(Synthesizer.config(shape));
-        assertEquals(millions, Math.round(table.stream().mapToLong(t -> t.rows() * t.columns()).sum() / 1e6));
+        assertEquals(millions, Math.round(table.stream().mapToLong(t -> t.count() * t.rows() * t.columns()).sum() / 1e6));
         assertEquals(tensors, table.size());
         assertEquals(0, shape.hiddenSize() % shape.heads());
         assertEquals(shape == ModelShape.QWEN25_0_5B ? 64 : 128, shape.hiddenSize() / shape.heads());

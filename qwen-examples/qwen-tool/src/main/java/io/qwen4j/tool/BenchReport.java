@@ -20,6 +20,7 @@ record BenchReport(
         json.writeStringField("model", model.name());
         json.writeStringField("backend", model.backend());
         json.writeNumberField("parameters", model.parameters());
+        json.writeNumberField("active_parameters", model.activeParameters());
         json.writeNumberField("weight_bytes", model.weightBytes());
         json.writeNumberField("prompt_tokens", work.prompt());
         json.writeNumberField("generate_tokens", work.generate());
@@ -55,8 +56,10 @@ record BenchReport(
 
     String table() {
         StringBuilder text = new StringBuilder();
+        String active = model.experts() == 0 ? "" : String.format(
+                Locale.ROOT, " (%,d active, %d of %d experts)", model.activeParameters(), model.expertsUsed(), model.experts());
         line(text, "model", String.format(
-                Locale.ROOT, "%s, %,d parameters, weights %.1f MB", model.name(), model.parameters(), model.weightBytes() / 1e6));
+                Locale.ROOT, "%s, %,d parameters%s, weights %.1f MB", model.name(), model.parameters(), active, model.weightBytes() / 1e6));
         line(text, "backend", model.backend());
         line(text, "prefill", work.prompt() + " tokens at depth " + work.depth() + ": " + figures.prefill().text() + " tokens/s");
         String of = work.sequences() == 1 ? "" : " of each of " + work.sequences() + " sequences";
