@@ -6,15 +6,18 @@ const FLOAT = new Set(["F32", "F16", "BF16"]);
 
 export async function shapeOf(model) {
     const {metadata, tensors} = lastJson((await run(qwen, ["inspect", model, "--json"])).out);
-    const value = (key) => Number(metadata[`qwen2.${key}`]);
+    const architecture = metadata["general.architecture"];
+    const value = (key) => Number(metadata[`${architecture}.${key}`]);
     const heads = value("attention.head_count"), layers = value("block_count"), hidden = value("embedding_length");
-    const headSize = metadata["qwen2.attention.key_length"] === undefined ? hidden / heads : value("attention.key_length");
+    const headSize = metadata[`${architecture}.attention.key_length`] === undefined ? hidden / heads : value("attention.key_length");
     const embedding = tensors.find((t) => t.name === "token_embd.weight");
     const head = tensors.find((t) => t.name === "output.weight");
+    // Of the experts, which alone have three dimensions, a token uses some.
+    const share = (t) => t.shape.length === 3 ? value("expert_used_count") / t.shape[0] : 1;
     // One row of the embedding is read for a token; the whole of it where it is the output layer too.
-    const weightBytes = tensors.reduce((sum, t) => sum + t.bytes, 0) - (head ? embedding.bytes * (1 - 1 / embedding.shape[0]) : 0);
-    const blocks = tensors.filter((t) => t.name.startsWith("blk.") && t.shape.length === 2);
-    const macs = (list) => list.reduce((sum, t) => sum + t.shape[0] * t.shape[1], 0);
+    const weightBytes = tensors.reduce((sum, t) => sum + share(t) * t.bytes, 0) - (head ? embedding.bytes * (1 - 1 / embedding.shape[0]) : 0);
+    const blocks = tensors.filter((t) => t.name.startsWith("blk.") && t.shape.length > 1);
+    const macs = (list) => list.reduce((sum, t) => sum + share(t) * t.shape.reduce((product, n) => product * n, 1), 0);
     const shape = {
         layers, hidden, heads, headSize,
         kvHeads: value("attention.head_count_kv"),
