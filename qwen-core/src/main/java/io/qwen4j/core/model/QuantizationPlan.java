@@ -16,6 +16,11 @@ import io.qwen4j.WeightType;
 final class QuantizationPlan {
     private QuantizationPlan() {}
 
+    /** Whether a tensor is converted while loading; a reward head stays as its file has it. */
+    static boolean converts(QwenTensors.Expected tensor) {
+        return tensor.matrix() && !tensor.name().equals(QwenTensors.REWARD_HIDDEN) && !tensor.name().equals(QwenTensors.REWARD_OUTPUT);
+    }
+
     /** The type of a tensor. */
     static WeightType typeOf(QwenConfig config, QwenTensors.Expected tensor, WeightType wanted) {
         if (!tensor.matrix() || tensor.kind() == QwenTensors.Kind.ROW || tensor.name().endsWith("." + QwenTensors.ROUTER)) {

@@ -55,12 +55,12 @@ class QwenWeightsTest {
             assertEquals((4 + 2 * 2) * 16, layer.qkvBias().columns());
             assertEquals(2 * 96, layer.gateUp().rows());
             assertEquals(64, layer.down().rows());
-            assertEquals(130, weights.head().rows());
-            assertTrue(weights.head() != weights.embedding());
+            assertEquals(130, weights.head().output().rows());
+            assertTrue(weights.head().output() != weights.embedding());
             assertEquals(QwenWeights.bytesNeeded(checkpoint, ops, null), weights.bytes());
         }
         try (QwenWeights weights = load(MemoryCheckpoint.random(TIED, WeightType.F16, 1), false)) {
-            assertSame(weights.embedding(), weights.head());
+            assertSame(weights.embedding(), weights.head().output());
         }
     }
 
