@@ -16,7 +16,10 @@ import io.qwen4j.WeightType;
 final class QuantizationPlan {
     private QuantizationPlan() {}
 
-    /** Whether a tensor is converted while loading; a reward head stays as its file has it. */
+    /**
+     * Whether a tensor is converted while loading. A reward head stays as its file has it: it is smaller than any layer, and errors of the
+     * golden rewards with all else in Q4_0 are 0.38 of their standard deviation (root mean square), 0.44 with the head in Q4_0, too.
+     */
     static boolean converts(QwenTensors.Expected tensor) {
         return tensor.matrix() && !tensor.name().equals(QwenTensors.REWARD_HIDDEN) && !tensor.name().equals(QwenTensors.REWARD_OUTPUT);
     }

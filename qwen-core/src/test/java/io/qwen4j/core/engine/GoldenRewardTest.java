@@ -1,25 +1,16 @@
 package io.qwen4j.core.engine;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.qwen4j.Device;
 import io.qwen4j.KvCacheType;
 import io.qwen4j.LoadOptions;
-import io.qwen4j.ModelFileException;
-import io.qwen4j.ModelFileException.Reason;
-import io.qwen4j.ModelFiles;
-import io.qwen4j.ProgressListener;
-import io.qwen4j.QwenModel;
 import io.qwen4j.RewardModel;
-import io.qwen4j.WeightType;
 import io.qwen4j.core.testing.GoldenFiles;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -65,6 +56,7 @@ class GoldenRewardTest {
         try (RewardModel model = RewardModel.load(path, options().prefillSlice(slice).build())) {
             assertEquals(RewardModel.Kind.OUTCOME, model.kind());
             for (int n = 1; n <= ids.length; n++) {
+                // Measured: 5e-7.
                 assertEquals(expected[n - 1], model.score(Arrays.copyOf(ids, n)), 1e-5 * deviation(expected), "after " + n + " tokens");
             }
         }

@@ -91,6 +91,27 @@ class QwenWeightsTest {
     }
 
     @Test
+    void aRewardHeadIsKeptAsItIsAndTakesNoLogits() {
+        QwenConfig config = UNTIED.with(QwenConfig.Head.PROCESS_REWARD);
+        MemoryCheckpoint checkpoint = MemoryCheckpoint.random(config, WeightType.BF16, 1);
+        try (QwenWeights weights = QwenWeights.load(checkpoint, ops, null, true, ProgressListener.none());
+                QwenWeights converted = QwenWeights.load(checkpoint, ops, WeightType.Q8_0, true, ProgressListener.none())) {
+            QwenWeights.Head head = converted.head();
+            assertEquals(64 * 64 * 2, head.hidden().weight().bytes(), "BF16");
+            assertEquals(2 * 64 * 2, head.output().bytes(), "BF16");
+            assertEquals(64, head.hidden().bias().columns());
+            assertEquals(2, head.bias().columns());
+            assertTrue(converted.layer(0).qkv().bytes() < weights.layer(0).qkv().bytes());
+            assertEquals(QwenWeights.bytesNeeded(checkpoint, ops, WeightType.Q8_0), converted.bytes());
+        }
+        KvLayout cache = new KvLayout(KvCacheType.F16, 3, 10, 32, 2, 16);
+        // Beside the window a row has the output of the first layer and two numbers.
+        assertEquals(
+                QwenDecoder.activationBytes(UNTIED, 512, 8, cache) - 4 * 8 * 130 + 4 * 8 * (64 + 2),
+                QwenDecoder.activationBytes(config, 512, 8, cache));
+    }
+
+    @Test
     void availableMemoryIsPositiveAndBounded() {
         long available = MemoryNeeds.availableBytes(ops);
         assertTrue(available > 0 && available <= Runtime.getRuntime().maxMemory(), () -> "" + available);

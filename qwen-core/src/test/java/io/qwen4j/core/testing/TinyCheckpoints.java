@@ -30,14 +30,19 @@ public final class TinyCheckpoints {
 
     /** A Hugging Face directory with one safetensors file, without a tokenizer. Vectors are F32. */
     public static Path directory(Path directory, QwenConfig config, WeightType type, long seed) {
+        writeConfig(directory, config);
+        weights(directory, config, type, seed);
+        return directory;
+    }
+
+    /** {@code config.json} in a directory, which is made if there is none. */
+    public static void writeConfig(Path directory, QwenConfig config) {
         try {
             Files.createDirectories(directory);
             Files.writeString(directory.resolve("config.json"), json(config));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
-        weights(directory, config, type, seed);
-        return directory;
     }
 
     /** {@code model.safetensors} with random weights, in a directory that has everything else. */
@@ -97,12 +102,17 @@ public final class TinyCheckpoints {
     /** config.json of a decoder. */
     public static String json(QwenConfig c) {
         return """
-                {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu", "torch_dtype": "bfloat16",
+                {"architectures": ["%s"], "model_type": "qwen2", "hidden_act": "silu", "torch_dtype": "bfloat16",
                  "num_hidden_layers": %d, "hidden_size": %d, "num_attention_heads": %d, "num_key_value_heads": %d, "head_dim": %d,
                  "intermediate_size": %d, "vocab_size": %d, "tie_word_embeddings": %b, "rms_norm_eps": %s,
                  "max_position_embeddings": %d, "rope_theta": %s, "use_sliding_window": false, "eos_token_id": 1}
                 """
                 .formatted(
+                        switch (c.head()) {
+                            case LANGUAGE -> "Qwen2ForCausalLM";
+                            case REWARD -> "Qwen2ForRewardModel";
+                            case PROCESS_REWARD -> "Qwen2ForProcessRewardModel";
+                        },
                         c.layers(),
                         c.hiddenSize(),
                         c.heads(),
