@@ -37,9 +37,14 @@ public final class TinyCheckpoints {
 
     /** {@code config.json} in a directory, which is made if there is none. */
     public static void writeConfig(Path directory, QwenConfig config) {
+        String json = switch (config.head()) {
+            case LANGUAGE -> json(config);
+            case REWARD -> json(config).replace("Qwen2ForCausalLM", "Qwen2ForRewardModel");
+            case PROCESS_REWARD -> json(config).replace("Qwen2ForCausalLM", "Qwen2ForProcessRewardModel");
+        };
         try {
             Files.createDirectories(directory);
-            Files.writeString(directory.resolve("config.json"), json(config));
+            Files.writeString(directory.resolve("config.json"), json);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -102,17 +107,12 @@ public final class TinyCheckpoints {
     /** config.json of a decoder. */
     public static String json(QwenConfig c) {
         return """
-                {"architectures": ["%s"], "model_type": "qwen2", "hidden_act": "silu", "torch_dtype": "bfloat16",
+                {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu", "torch_dtype": "bfloat16",
                  "num_hidden_layers": %d, "hidden_size": %d, "num_attention_heads": %d, "num_key_value_heads": %d, "head_dim": %d,
                  "intermediate_size": %d, "vocab_size": %d, "tie_word_embeddings": %b, "rms_norm_eps": %s,
                  "max_position_embeddings": %d, "rope_theta": %s, "use_sliding_window": false, "eos_token_id": 1}
                 """
                 .formatted(
-                        switch (c.head()) {
-                            case LANGUAGE -> "Qwen2ForCausalLM";
-                            case REWARD -> "Qwen2ForRewardModel";
-                            case PROCESS_REWARD -> "Qwen2ForProcessRewardModel";
-                        },
                         c.layers(),
                         c.hiddenSize(),
                         c.heads(),
