@@ -9,9 +9,9 @@ import java.util.List;
  * (Qwen2.5-Math-RM, {@code Qwen2ForRewardModel}), {@link Kind#PROCESS} each step of a solution (Qwen2.5-Math-PRM,
  * {@code Qwen2ForProcessRewardModel}).
  *
- * <p>Thread-safe; requests of several threads are computed together. The same tokens have the same reward, bit for bit, whatever is computed
- * beside them. A thread that is interrupted while it waits gets a {@link CancelledException}. Close it to free its memory: it is native
- * memory that the garbage collector does not see.
+ * <p>Thread-safe; requests of several threads are computed together. The same tokens have the same reward, bit for bit, whatever is
+ * computed beside them. A thread that is interrupted while it waits gets a {@link CancelledException}. Close it to free its memory: it is
+ * native memory that the garbage collector does not see.
  *
  * <pre>{@code
  * try (RewardModel model = RewardModel.load(Path.of("Qwen2.5-Math-RM-72B"))) {
@@ -48,7 +48,8 @@ public interface RewardModel extends AutoCloseable {
      * Loads a reward model.
      *
      * @param model a Hugging Face directory; GGUF has no form for reward models
-     * @param options how to load it; with {@code quantization} the two layers of the reward head stay as the files have them
+     * @param options how to load it; with {@code quantization} the two layers of the reward head stay as the files have them, and all
+     *     tokens attend to all keys, also with {@code sparsePrefill}
      * @return the model
      * @throws ModelFileException if the files are not what they should be, or are those of a language model
      * @throws InsufficientMemoryException if weights and cache do not fit in memory
@@ -66,8 +67,8 @@ public interface RewardModel extends AutoCloseable {
     Kind kind();
 
     /**
-     * Tells how good the last answer of a conversation is. The model's chat template is rendered without a turn to come; the reward is that of
-     * the last token. What stands in a message never becomes a control token.
+     * Tells how good the last answer of a conversation is. The model's chat template is rendered without a turn to come; the reward is that
+     * of the last token. What stands in a message never becomes a control token.
      *
      * @param conversation the messages, at least one; usually the last is the answer to judge, {@link Message.Assistant}
      * @return the reward, any finite number; the larger, the better. Only rewards of the same model compare
@@ -80,8 +81,8 @@ public interface RewardModel extends AutoCloseable {
     double score(List<Message> conversation);
 
     /**
-     * As {@link #score(List)}, for many conversations; they are computed together. All are checked before any is computed; if one fails, the
-     * others are cancelled.
+     * As {@link #score(List)}, for many conversations; they are computed together. All are checked before any is computed; if one fails,
+     * the others are cancelled.
      *
      * @param conversations the conversations
      * @return the reward of each, in order
@@ -114,9 +115,9 @@ public interface RewardModel extends AutoCloseable {
     }
 
     /**
-     * Judges the steps of an answer. The answer is rendered as the last message of the conversation, each step followed by the control token
-     * {@code <extra_0>}; at that token the model tells, in view of all before it, how probable it is that the step is right. In steps and
-     * messages {@code <extra_0>} is ordinary text.
+     * Judges the steps of an answer. The answer is rendered as the last message of the conversation, each step followed by the control
+     * token {@code <extra_0>}; at that token the model tells, in view of all before it, how probable it is that the step is right. In steps
+     * and messages {@code <extra_0>} is ordinary text.
      *
      * @param conversation what came before the answer, at least one message
      * @param steps the steps of the answer in order, at least one, none empty
@@ -171,8 +172,8 @@ public interface RewardModel extends AutoCloseable {
     EngineStats stats();
 
     /**
-     * Cancels all requests and frees the memory. Waits until the step that is being computed ends. May be called from any thread, any number
-     * of times; every later use of the model throws {@link ModelClosedException}.
+     * Cancels all requests and frees the memory. Waits until the step that is being computed ends. May be called from any thread, any
+     * number of times; every later use of the model throws {@link ModelClosedException}.
      */
     @Override
     void close();

@@ -73,7 +73,13 @@ public final class ModelLoader {
 
     /** What a model is made of, whatever its head. */
     private record Loaded(
-            QwenConfig config, ModelInfo info, SamplingOptions sampling, ModelTexts texts, int nameableRows, LoadOptions options, Engine engine) {}
+            QwenConfig config,
+            ModelInfo info,
+            SamplingOptions sampling,
+            ModelTexts texts,
+            int nameableRows,
+            LoadOptions options,
+            Engine engine) {}
 
     /** Implements {@link QwenModel#load(Path, LoadOptions)}. */
     public static QwenModel open(Path model, LoadOptions options) {
@@ -132,7 +138,12 @@ public final class ModelLoader {
             LOG.info("loaded {} in {} ms: {} parameters, {} MiB of weights, context {} tokens", path,
                     (System.nanoTime() - begun) / 1_000_000, loaded.info.parameters(), loaded.info.weightBytes() >> 20,
                     loaded.info.contextLength());
-            return maker.apply(loaded);
+            try {
+                return maker.apply(loaded);
+            } catch (Throwable e) {
+                loaded.engine.close();
+                throw e;
+            }
         }
     }
 

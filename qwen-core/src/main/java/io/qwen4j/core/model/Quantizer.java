@@ -67,8 +67,8 @@ public final class Quantizer {
     private static void refuseReward(Checkpoint checkpoint) {
         QwenConfig.Head head = checkpoint.config().head();
         if (head != QwenConfig.Head.LANGUAGE) {
-            throw new ModelFileException(Reason.UNSUPPORTED, checkpoint.path(), "the head of the model is " + head + ", and GGUF has a form for "
-                    + QwenConfig.Head.LANGUAGE + " only; reward models can be converted while they are loaded");
+            throw new ModelFileException(Reason.UNSUPPORTED, checkpoint.path(), "the head of the model is " + head + ", and GGUF has a form"
+                    + " for " + QwenConfig.Head.LANGUAGE + " only; reward models can be converted while they are loaded");
         }
     }
 

@@ -146,7 +146,8 @@ class RewardModelTest {
     void stepsAreJudgedAtTheirEnds() {
         Tokenizer tokenizer = process.tokenizer();
         int[] ids = tokenizer.encode("<|im_start|>system\n" + RewardModel.MATH_SYSTEM_MESSAGE
-                + "<|im_end|>\n<|im_start|>user\nQ?<|im_end|>\n<|im_start|>assistant\nOne.<extra_0>Two.<extra_0>So 3.<extra_0><|im_end|>\n");
+                + "<|im_end|>\n<|im_start|>user\nQ?<|im_end|>\n"
+                + "<|im_start|>assistant\nOne.<extra_0>Two.<extra_0>So 3.<extra_0><|im_end|>\n");
         int end = tokenizer.addedToken(END).orElseThrow();
         int[] ends = IntStream.range(0, ids.length).filter(i -> ids[i] == end).toArray();
         assertEquals(3, ends.length);
@@ -189,11 +190,13 @@ class RewardModelTest {
     void theOtherKindIsRefusedWithWhatToUse() {
         for (Consumer<RewardModel> use : List.<Consumer<RewardModel>>of(
                 m -> m.score(conversation(1)), m -> m.scoreAll(conversations(2)), m -> m.score(new int[] {1}))) {
-            assertTrue(assertThrows(UnsupportedOperationException.class, () -> use.accept(process)).getMessage().endsWith("use scoreSteps"));
+            String message = assertThrows(UnsupportedOperationException.class, () -> use.accept(process)).getMessage();
+            assertTrue(message.endsWith("use scoreSteps"), message);
         }
         for (Consumer<RewardModel> use : List.<Consumer<RewardModel>>of(
                 m -> m.scoreSteps("Q", List.of("A")), m -> m.scoreSteps(new int[] {1}, new int[] {0}))) {
-            assertTrue(assertThrows(UnsupportedOperationException.class, () -> use.accept(outcome)).getMessage().endsWith("use score"));
+            String message = assertThrows(UnsupportedOperationException.class, () -> use.accept(outcome)).getMessage();
+            assertTrue(message.endsWith("use score"), message);
         }
     }
 

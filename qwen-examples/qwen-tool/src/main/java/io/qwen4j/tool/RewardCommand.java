@@ -63,8 +63,8 @@ final class RewardCommand implements Command {
         boolean steps = arguments.has("--steps");
         try (RewardModel model = CommonFlags.loadReward(arguments, streams)) {
             if (steps != (model.kind() == RewardModel.Kind.PROCESS)) {
-                throw new ToolException(arguments.operands().get(0) + (steps
-                        ? ": the model judges conversations, not steps; leave --steps out" : ": the model judges steps; --steps is missing"));
+                throw new ToolException(arguments.operands().get(0) + ": the model judges "
+                        + (steps ? "conversations, not steps; leave --steps out" : "steps; --steps is missing"));
             }
             Printer printer = new Printer(streams.out(), arguments.has("--json"));
             if (arguments.has("--message")) {

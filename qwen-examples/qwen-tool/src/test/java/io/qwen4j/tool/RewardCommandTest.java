@@ -20,7 +20,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /** {@code qwen reward}, on models made of the bundled one. */
 class RewardCommandTest {
-    private static final String LINE = "{\"messages\": [{\"role\": \"user\", \"content\": \"Q\"}, {\"role\": \"assistant\", \"content\": \"A\"}]}\n";
+    private static final String LINE =
+            "{\"messages\": [{\"role\": \"user\", \"content\": \"Q\"}, {\"role\": \"assistant\", \"content\": \"A\"}]}\n";
 
     @TempDir
     static Path temporary;
@@ -45,8 +46,8 @@ class RewardCommandTest {
         }
         assertEquals("{\"reward\":" + plain.strip() + "}\n", Tool.run("reward", outcome, "--message", "Q", "--answer", "A", "--json")
                 .succeeded().out());
-        double java = Double.parseDouble(Tool.run("reward", outcome, "--message", "Q", "--answer", "A", "--backend", "java").succeeded().out());
-        assertEquals(Double.parseDouble(plain), java, 0.05);
+        String java = Tool.run("reward", outcome, "--message", "Q", "--answer", "A", "--backend", "java").succeeded().out();
+        assertEquals(Double.parseDouble(plain), Double.parseDouble(java), 0.05);
     }
 
     @Test
@@ -66,7 +67,7 @@ class RewardCommandTest {
     }
 
     @Test
-    void judgesSteps() {
+    void judgesSteps() throws IOException {
         String answer = "One.\nStill one.\n\nTwo.\n \nThree.\n\n\n";
         String line = Tool.run("reward", process, "--message", "Q", "--answer", answer, "--steps").succeeded().out();
         try (RewardModel model = RewardModel.load(Path.of(process))) {
@@ -76,9 +77,10 @@ class RewardCommandTest {
         }
         assertEquals("{\"steps\":" + line.strip() + "}\n",
                 Tool.run("reward", process, "--message", "Q", "--answer", answer, "--steps", "--json").succeeded().out());
-        String system = "{\"role\": \"system\", \"content\": \"Please reason step by step, and put your final answer within \\\\boxed{}.\"},"
+        String system = "{\"role\": \"system\", \"content\": " + Json.quote(RewardModel.MATH_SYSTEM_MESSAGE) + "},"
                 + " {\"role\": \"user\", \"content\": \"Q\"}";
-        String cut = "{\"messages\": [" + system + ", {\"role\": \"assistant\", \"content\": \"One.\\nStill one.\\n\\nTwo.\\n\\nThree.\"}]}\n";
+        String cut = "{\"messages\": [" + system
+                + ", {\"role\": \"assistant\", \"content\": \"One.\\nStill one.\\n\\nTwo.\\n\\nThree.\"}]}\n";
         String listed = "{\"steps\": [\"One.\\nStill one.\", \"Two.\", \"Three.\"], \"messages\": [" + system + "]}\n";
         assertEquals(line + line, Tool.runWith(cut + "\n" + listed, "reward", process, "--steps").succeeded().out());
     }
@@ -136,6 +138,7 @@ class RewardCommandTest {
         assertTrue(Tool.runWith(LINE + longer, "reward", process, "--steps").failure().contains("line 2: the prompt has "));
         assertTrue(Tool.runWith("{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}\n", "reward", process, "--steps").failure()
                 .contains("line 1: expected a question and an answer"));
-        assertTrue(Tool.runWith(LINE.replace("\"A\"", "\" \""), "reward", process, "--steps").failure().contains("line 1: there are no steps"));
+        String blank = LINE.replace("\"A\"", "\" \"");
+        assertTrue(Tool.runWith(blank, "reward", process, "--steps").failure().contains("line 1: there are no steps"));
     }
 }

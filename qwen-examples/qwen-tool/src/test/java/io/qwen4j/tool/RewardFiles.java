@@ -70,8 +70,8 @@ final class RewardFiles {
         for (Map.Entry<String, int[]> tensor : shapes.entrySet()) {
             int[] shape = tensor.getValue();
             int bytes = 4 * shape[0] * (shape.length == 1 ? 1 : shape[1]);
-            header.append(end == 0 ? "" : ",").append('"').append(tensor.getKey()).append("\":{\"dtype\":\"F32\",\"shape\":[").append(shape[0])
-                    .append(shape.length == 1 ? "" : "," + shape[1]).append("],\"data_offsets\":[").append(end).append(',')
+            header.append(end == 0 ? "" : ",").append('"').append(tensor.getKey()).append("\":{\"dtype\":\"F32\",\"shape\":[")
+                    .append(shape[0]).append(shape.length == 1 ? "" : "," + shape[1]).append("],\"data_offsets\":[").append(end).append(',')
                     .append(end + bytes).append("]}");
             end += bytes;
         }
