@@ -23,7 +23,6 @@ import io.qwen4j.core.model.LayerAttention;
 import io.qwen4j.core.model.MemoryNeeds;
 import io.qwen4j.core.model.QwenConfig;
 import io.qwen4j.core.model.QwenDecoder;
-import io.qwen4j.core.model.QwenTensors;
 import io.qwen4j.core.model.QwenWeights;
 import io.qwen4j.core.model.SparseBudgets;
 import io.qwen4j.core.ops.Batch;
@@ -326,7 +325,7 @@ public final class ModelLoader {
     private static long parameters(Checkpoint checkpoint) {
         long parameters = 0;
         for (String name : checkpoint.tensorNames()) {
-            if (name.equals(QwenTensors.HEAD) && !hasOutputLayer(checkpoint.config())) {
+            if (name.equals("lm_head.weight") && checkpoint.config().tiedHead()) {
                 continue;
             }
             long count = 1;
@@ -336,11 +335,6 @@ public final class ModelLoader {
             parameters = Math.addExact(parameters, count);
         }
         return parameters;
-    }
-
-    /** Whether an output layer is computed with; files may have one that is not. */
-    private static boolean hasOutputLayer(QwenConfig config) {
-        return config.head() == QwenConfig.Head.LANGUAGE && !config.tiedHead();
     }
 
     private static Set<Integer> endTokens(Checkpoint checkpoint, @Nullable Tokenizer tokenizer) {
