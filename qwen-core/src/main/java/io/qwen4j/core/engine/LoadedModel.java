@@ -92,7 +92,7 @@ final class LoadedModel implements QwenModel {
             }
         });
         int[] prompt = prompt(request);
-        engine.check(prompt);
+        checkPrompt(prompt);
         boolean tools = request instanceof GenerationRequest.Chat chat && !chat.tools().isEmpty();
         AnswerText text = AnswerText.NONE;
         if (parts.tokenizer != null) {
@@ -130,6 +130,10 @@ final class LoadedModel implements QwenModel {
         return begun;
     }
 
+    private void checkPrompt(int[] ids) {
+        engine.check(ids);
+    }
+
     @Override
     public List<float[]> embed(List<String> texts, Pooling pooling) {
         checkOpen();
@@ -137,7 +141,7 @@ final class LoadedModel implements QwenModel {
         List<int[]> prompts = new ArrayList<>(texts.size());
         for (String text : texts) {
             int[] ids = encode(text, ControlTokens.RECOGNIZE);
-            engine.check(ids);
+            checkPrompt(ids);
             prompts.add(ids);
         }
         try {
@@ -158,7 +162,7 @@ final class LoadedModel implements QwenModel {
     public Score score(int[] tokens) {
         checkOpen();
         int[] ids = tokens.clone();
-        engine.check(ids);
+        checkPrompt(ids);
         if (ids.length == 1) {
             return new Score(List.of(ids[0]), List.of());
         }
@@ -174,7 +178,7 @@ final class LoadedModel implements QwenModel {
         checkOpen();
         Objects.requireNonNull(consumer, "consumer");
         int[] ids = tokens.clone();
-        engine.check(ids);
+        checkPrompt(ids);
         try {
             engine.run(new LogitsJob(ids, consumer, engine.callbacks(), engine::wake, engine::stop, engine.vocabularyRows(), LOGITS_SLICE))
                     .await(engine::stop);
