@@ -113,7 +113,8 @@ class GoldenRewardsTest {
             }
         }
         double error = Math.sqrt(squares) / deviation(expected);
-        assertTrue(error < 0.1, set + ": " + error);
+        // Measured: 0.029.
+        assertTrue(error < 0.06, set + ": " + error);
     }
 
     private static double deviation(float[] values) {
