@@ -34,7 +34,8 @@ public final class Main {
             new SynthesizeCommand(),
             new CalibrateSparseCommand(),
             new BenchCommand(),
-            new EmbedCommand());
+            new EmbedCommand(),
+            new RewardCommand());
 
     private Main() {}
 

@@ -81,7 +81,7 @@ class UsageTest {
             synthesize --type Q8_0 --output f                   | --shape is missing
             synthesize --shape 0.5B --output f                  | --type is missing
             synthesize --shape 0.5B --type Q8_0                 | --output is missing
-            synthesize --shape 4B --type Q8_0 --output f        | --shape must be one of 0.5B, 1.5B, 3B, 7B, 14B, 32B, 72B, found '4B'
+            synthesize --shape 4B --type Q8_0 --output f        | --shape must be one of 0.5B, 1.5B, 3B, 7B, 14B, 32B, 72B, A2.7B-MoE, 57B-A14B-MoE, found '4B'
             synthesize --shape 7B --type Q9 --output f          | --type must be one of F32
             synthesize --shape 7B --type Q8_0 --output f --seed x | --seed must be a whole number
             synthesize m --shape 7B --type Q8_0 --output f      | 'm' is one argument too many
@@ -104,6 +104,11 @@ class UsageTest {
             calibrate-sparse --file t --output b --tokens 0     | --tokens must be a whole number from 1
             embed --pooling max                                 | --pooling must be one of MEAN, LAST
             chat --message a --top-p 2                          | topP must be
+            reward                                              | MODEL is missing
+            reward m --message a                                | --message and --answer need each other
+            reward m --answer a                                 | --message and --answer need each other
+            reward m --system a                                 | --system needs --message
+            reward m n                                          | 'n' is one argument too many
             """)
     void wrongUsageIsStatus2(String line, String expected) {
         String message = Tool.run(line.strip().split(" +")).wrongUsage();
@@ -122,7 +127,7 @@ class UsageTest {
     @ValueSource(
             strings = {
                 "chat", "generate", "tokenize", "render", "logits", "perplexity", "inspect", "quantize", "synthesize", "bench", "embed",
-                "calibrate-sparse", "passkey"
+                "calibrate-sparse", "passkey", "reward"
             })
     void everyCommandHasHelp(String command) {
         for (List<String> words : List.of(List.of("help", command), List.of(command, "--help"), List.of(command, "-h"))) {
