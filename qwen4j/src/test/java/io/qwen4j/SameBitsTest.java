@@ -2,7 +2,6 @@ package io.qwen4j;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assertions.fail;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.qwen4j.core.cache.KvPages;
 import io.qwen4j.core.cache.PageTable;
@@ -18,13 +17,10 @@ import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.KvLayout;
 import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.ops.OpsOptions;
-import io.qwen4j.core.ops.OpsProvider;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Random;
-import java.util.ServiceLoader;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -43,41 +39,15 @@ class SameBitsTest {
     private static final int[] LENGTHS = {150, 17, 1, 64, 33, 5, 40, 31, 2};
     private static final int LONG = 900;
 
-    private static OpsProvider provider;
-
     @TempDir
     private Path directory;
 
-    @BeforeAll
-    static void find() {
-        provider = ServiceLoader.load(OpsProvider.class).stream()
-                .map(ServiceLoader.Provider::get)
-                .filter(p -> p.device() == Device.CPU)
-                .findFirst()
-                .orElseThrow();
-        assumeTrue(provider.unavailabilityCause().isEmpty(), () -> "no native kernels to test: " + provider.unavailabilityCause());
-    }
-
-    private static boolean runs(InstructionSet set) {
-        try (Ops ops = provider.create(new OpsOptions(1, set))) {
-            return true;
-        } catch (BackendUnavailableException e) {
-            return false;
-        }
-    }
-
     static Stream<Arguments> setsAndTypes() {
-        return sets().flatMap(set -> Stream.of(WeightType.values()).map(type -> Arguments.of(set, type)));
+        return NativeSets.all().flatMap(set -> Stream.of(WeightType.values()).map(type -> Arguments.of(set, type)));
     }
 
     static Stream<Arguments> setsAndCaches() {
-        return sets().flatMap(set -> Stream.of(KvCacheType.values()).map(type -> Arguments.of(set, type)));
-    }
-
-    /** The instruction sets of this machine. */
-    private static Stream<InstructionSet> sets() {
-        find();
-        return Stream.of(InstructionSet.values()).filter(SameBitsTest::runs);
+        return NativeSets.all().flatMap(set -> Stream.of(KvCacheType.values()).map(type -> Arguments.of(set, type)));
     }
 
     /** A decoder on a backend. */
@@ -89,7 +59,7 @@ class SameBitsTest {
         private final Batch batch;
 
         Model(Path file, InstructionSet set, int threads, KvCacheType cacheType) {
-            ops = provider.create(new OpsOptions(threads, set));
+            ops = NativeSets.provider().create(new OpsOptions(threads, set));
             try (Checkpoint checkpoint = CheckpointReader.open(file, ModelLimits.DEFAULT)) {
                 QwenConfig c = checkpoint.config();
                 weights = QwenWeights.load(checkpoint, ops, null, false, ProgressListener.none());
