@@ -80,7 +80,7 @@ static void decode_row(const uint8_t* panel, int64_t columns, int64_t row_in_pan
         int code = P::Storage::code(codes, c, row);
         if constexpr (Type::kTable != nullptr) {
           code = kIq4Values[code];
-        } else if constexpr (Type::kMaxCode == 255 && Type::kOffset == 0) {
+        } else if constexpr (Type::kMaxCode == 255 && kByteOffset == 0) {
           code = static_cast<int8_t>(code);
         } else {
           code -= Type::kOffset;

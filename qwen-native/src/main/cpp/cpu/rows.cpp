@@ -30,6 +30,7 @@ void embed(Backend& backend, const Weight& table, const BatchView& batch, const 
       size_t i = 0;
       while (id >= table.segments[i].first_row + table.segments[i].rows) i++;
       const Segment& s = table.segments[i];
+      require(table.orders[static_cast<size_t>(s.order)].empty(), "the columns of an embedding have another order");
       const int64_t row = id - s.first_row;
       const uint8_t* panel = s.memory.data() + row / kPanelRows * s.panel_bytes;
       s.format->decode_row(panel, table.columns, row % kPanelRows, x.floats() + t * table.columns);

@@ -243,7 +243,7 @@ public final class ModelLoader {
         return new ModelInfo(
                 name == null ? checkpoint.path().toString() : name.toString(),
                 c.architecture(),
-                parameters(checkpoint),
+                checkpoint.parameters(),
                 c.layers(),
                 c.hiddenSize(),
                 c.heads(),
@@ -257,21 +257,6 @@ public final class ModelLoader {
                 plan.layout().bytes(),
                 ops.description(),
                 Set.copyOf(endTokens(checkpoint, tokenizer)));
-    }
-
-    private static long parameters(Checkpoint checkpoint) {
-        long parameters = 0;
-        for (String name : checkpoint.tensorNames()) {
-            if (name.equals("lm_head.weight") && checkpoint.config().tiedHead()) {
-                continue;
-            }
-            long count = 1;
-            for (long dimension : checkpoint.shape(name)) {
-                count = Math.multiplyExact(count, dimension);
-            }
-            parameters = Math.addExact(parameters, count);
-        }
-        return parameters;
     }
 
     private static Set<Integer> endTokens(Checkpoint checkpoint, @Nullable Tokenizer tokenizer) {

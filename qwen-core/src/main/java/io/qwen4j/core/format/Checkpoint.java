@@ -50,6 +50,22 @@ public interface Checkpoint extends AutoCloseable {
     /** Defaults of generation: generation_config.json, or what GGUF metadata and config.json give. */
     GenerationDefaults generationDefaults();
 
+    /** Values of all tensors; a head beside a tied embedding is not used and does not count. */
+    default long parameters() {
+        long parameters = 0;
+        for (String name : tensorNames()) {
+            if (name.equals(QwenTensors.HEAD) && config().tiedHead()) {
+                continue;
+            }
+            long count = 1;
+            for (long dimension : shape(name)) {
+                count = Math.multiplyExact(count, dimension);
+            }
+            parameters = Math.addExact(parameters, count);
+        }
+        return parameters;
+    }
+
     /** What the files hold, for people. */
     ModelFileInfo describe();
 
