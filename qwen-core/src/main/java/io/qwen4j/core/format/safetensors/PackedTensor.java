@@ -19,12 +19,9 @@ import org.jspecify.annotations.Nullable;
  * {@code g_idx} gives columns to groups in any other order than the columns' own, the columns are read group by group.
  */
 final class PackedTensor implements TensorSource {
-    // Rows that are fetched at once: lines of the file are read in parts of at least some kilobytes then.
-    private static final int SLAB_BYTES = 16 << 20;
     // Parts of lines that are shorter are read together with what lies between them.
     private static final int LINE_BYTES = 8 << 10;
     private static final int READ_BYTES = 512 << 10;
-    private static final int SLAB_UNIT = 64;
 
     private final String name;
     private final HfQuantization quantization;
@@ -67,8 +64,7 @@ final class PackedTensor implements TensorSource {
         groupSize = quantization.groupSize() == 0 ? columns : quantization.groupSize();
         groups = groups(quantization, columns);
         wordLines = quantization.method() == Method.AWQ ? columns : columns / quantization.codesPerWord();
-        long rowBytes = (long) columns * quantization.bits() / 8 + 3L * groups;
-        rowsPerSlab = (int) Math.min((rows + SLAB_UNIT - 1) / SLAB_UNIT, Math.max(1, SLAB_BYTES / rowBytes / SLAB_UNIT)) * SLAB_UNIT;
+        rowsPerSlab = slabs.rows(rows, (long) columns * quantization.bits() / 8 + 3L * groups);
     }
 
     /** Groups of a row. */

@@ -28,19 +28,22 @@ final class PackedTensors {
     private final Map<String, Place> places;
     private final HfQuantization quantization;
     private final Set<String> vectors;
-    private final Slabs slabs = new Slabs();
+    private final Slabs slabs;
     private final Map<String, PackedTensor> tensors = new LinkedHashMap<>();
     private final Set<String> parts = new HashSet<>();
 
-    private PackedTensors(Map<String, Place> places, HfQuantization quantization, List<QwenTensors.Expected> table) {
+    private PackedTensors(
+            Map<String, Place> places, HfQuantization quantization, List<QwenTensors.Expected> table, Slabs slabs) {
         this.places = places;
         this.quantization = quantization;
+        this.slabs = slabs;
         vectors = table.stream().filter(e -> !e.matrix()).map(QwenTensors.Expected::name).collect(Collectors.toSet());
     }
 
     /** Makes the tensors of the table that are stored so. */
-    static PackedTensors find(Map<String, Place> places, HfQuantization quantization, List<QwenTensors.Expected> table) {
-        var found = new PackedTensors(places, quantization, table);
+    static PackedTensors find(
+            Map<String, Place> places, HfQuantization quantization, List<QwenTensors.Expected> table, Slabs slabs) {
+        var found = new PackedTensors(places, quantization, table, slabs);
         for (QwenTensors.Expected expected : table) {
             if (expected.kind() == QwenTensors.Kind.MATRIX && !expected.name().equals(QwenTensors.EMBEDDING)) {
                 found.add(expected);

@@ -54,7 +54,7 @@ public final class SafetensorsCheckpoint implements Checkpoint {
         if (quantization == null) {
             packed = Map.of();
         } else {
-            PackedTensors found = PackedTensors.find(shards.places(), quantization, QwenTensors.separate(config));
+            PackedTensors found = PackedTensors.find(shards.places(), quantization, QwenTensors.separate(config), new Slabs());
             packed = found.tensors();
             all.removeAll(found.parts());
             all.addAll(packed.keySet());

@@ -12,9 +12,23 @@ import java.util.concurrent.ConcurrentLinkedQueue;
  * first to go.
  */
 final class Slabs {
+    // Rows that are fetched at once: lines of the file are read in parts of at least some kilobytes then.
+    private static final int BYTES = 16 << 20;
+    private static final int ROW_UNIT = 64;
+
     private final Map<Key, Slab> slabs = new LinkedHashMap<>(16, 0.75f, true);
     private final Queue<Scratch> scratches = new ConcurrentLinkedQueue<>();
     private final int most = Runtime.getRuntime().availableProcessors() + 1;
+    private final int bytes;
+
+    Slabs() {
+        this(BYTES);
+    }
+
+    /** As above, with slabs of another size; for tests. */
+    Slabs(int bytes) {
+        this.bytes = bytes;
+    }
 
     /** Rows of a tensor. */
     private record Key(PackedTensor tensor, int index) {}
@@ -50,6 +64,11 @@ final class Slabs {
         byte[] codes = new byte[0];
         byte[] ordered = new byte[0];
         byte[] rows = new byte[0];
+    }
+
+    /** Rows of a slab of a tensor whose rows have a size. */
+    int rows(int tensorRows, long rowBytes) {
+        return (int) Math.min((tensorRows + ROW_UNIT - 1) / ROW_UNIT, Math.max(1, bytes / rowBytes / ROW_UNIT)) * ROW_UNIT;
     }
 
     /** Takes some rows into memory; {@link #release} follows. */
