@@ -81,19 +81,32 @@ public final class PackedCheckpoints {
     /** Writes a directory with {@code quantization_config}, without a tokenizer. */
     public static Path write(Path directory, QwenConfig config, Form form, long seed) {
         PackedCheckpoints made = make(config, form, seed);
-        write(directory, TinyCheckpoints.json(config).replaceFirst("\\{", "{\"quantization_config\": " + form.json() + ", "), made.packed);
+        write(directory, json(config).replaceFirst("\\{", "{\"quantization_config\": " + form.json() + ", "), made.packed);
         return directory;
     }
 
     /** Writes a directory with the values of the same checkpoint in F32. */
     public static Path writeExpanded(Path directory, QwenConfig config, Form form, long seed) {
-        write(directory, TinyCheckpoints.json(config), make(config, form, seed).expanded);
+        write(directory, json(config), make(config, form, seed).expanded);
         return directory;
     }
 
     /** The file of the quantized checkpoint, to change and write. */
     public static SafetensorsBuilder packed(QwenConfig config, Form form, long seed) {
         return make(config, form, seed).packed;
+    }
+
+    private static String json(QwenConfig config) {
+        String text = TinyCheckpoints.json(config);
+        QwenConfig.Experts experts = config.experts();
+        if (experts == null) {
+            return text;
+        }
+        return text.replace("Qwen2ForCausalLM", "Qwen2MoeForCausalLM").replace("\"qwen2\"", "\"qwen2_moe\"").replaceFirst(
+                "\\{",
+                "{\"num_experts\": %d, \"num_experts_per_tok\": %d, \"moe_intermediate_size\": %d, \"norm_topk_prob\": %b, "
+                                .formatted(experts.count(), experts.used(), experts.ffnSize(), experts.normalized())
+                        + "\"shared_expert_intermediate_size\": %d, \"decoder_sparse_step\": 1,".formatted(experts.sharedFfnSize()));
     }
 
     private static void write(Path directory, String config, SafetensorsBuilder tensors) {
