@@ -83,11 +83,10 @@ inline float element(WeightType type, const uint8_t* b, int e) {
       const int low = b[64 * n + 32 * (r & 1) + l] >> 4 * (r >> 1) & 15, high = b[128 + 32 * n + l] >> 2 * r & 3;
       return half_at(b, 208) * static_cast<float>(static_cast<int8_t>(b[192 + e / 16])) * static_cast<float>((low | high << 4) - 32);
     }
-    // Both products are exact in float, and so is their difference.
     case kINT4_G32:
-    case kINT4_G128: return half_at(b, 0) * static_cast<float>(nibble32(b + 3 + e / 32 * 16)) - half_at(b, 0) * static_cast<float>(b[2]);
+    case kINT4_G128: return half_at(b, 0) * static_cast<float>(nibble32(b + 3 + e / 32 * 16) - b[2]);
     case kINT8_G32:
-    case kINT8_G128: return half_at(b, 0) * static_cast<float>(b[3 + e]) - half_at(b, 0) * static_cast<float>(b[2]);
+    case kINT8_G128: return half_at(b, 0) * static_cast<float>(b[3 + e] - b[2]);
     default: return NAN;
   }
 }

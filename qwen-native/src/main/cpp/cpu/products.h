@@ -18,7 +18,7 @@ struct Rows {
 bool has_integers(const Weight& w);
 
 // Whether columns of w have any order but their own.
-inline bool has_orders(const Weight& w) { return w.orders.size() > 1 || !w.orders[0].empty(); }
+inline bool has_orders(const Weight& w) { return w.orders.size() > 1 || (w.orders.size() == 1 && !w.orders[0].empty()); }
 
 // The rows of x as kernels of w want them, until the next call: row i is row picked[i] of x, or row i if picked is null. Where w has orders,
 // the columns of row i of slot s are in the order backend.row_orders[s * rows + i].

@@ -85,8 +85,12 @@ static void decode_row(const uint8_t* panel, int64_t columns, int64_t row_in_pan
         } else {
           code -= Type::kOffset;
         }
-        const float product = scale * static_cast<float>(code);
-        out[c] = P::Scales::kMinimum ? product + minimum : product;
+        if constexpr (P::Scales::kZero) {
+          out[c] = scale * (static_cast<float>(code) + minimum);
+        } else {
+          const float product = scale * static_cast<float>(code);
+          out[c] = P::Scales::kMinimum ? product + minimum : product;
+        }
       }
     }
   }

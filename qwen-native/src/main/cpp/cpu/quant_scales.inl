@@ -175,9 +175,9 @@ struct ZeroScales {
     }
   }
   static float scale(const uint8_t* head, int group, int, int row) { return half_value(head + 32 * index(group) + 2 * row); }
-  static float minimum(const uint8_t* head, int group, int span, int row) {
+  static float minimum(const uint8_t* head, int group, int, int row) {
     const uint8_t zero = zeros(head, group)[row];
-    return -(scale(head, group, span, row) * static_cast<float>(kSigned ? static_cast<int8_t>(zero) : static_cast<int>(zero)));
+    return -static_cast<float>(kSigned ? static_cast<int8_t>(zero) : static_cast<int>(zero));
   }
 };
 
