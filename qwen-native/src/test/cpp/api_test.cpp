@@ -44,8 +44,8 @@ void linear(int target, int threads) {
     for (int64_t columns : {1, 33}) {
       for (int64_t tokens : {1, 2, 7, 19}) {
         const int64_t w = qw_weight_create(columns), arena = qw_arena_create(qw_segment_bytes(backend, kF32, rows, columns));
-        checks.expect(qw_weight_add_segment(backend, w, kF32, rows, arena) == kOk, "no segment");
-        checks.expect(qw_weight_add_segment(backend, w, kF32, 1, arena) == kInvalidArgument, "a segment beyond its arena");
+        checks.expect(qw_weight_add_segment(backend, w, kF32, rows, nullptr, arena) == kOk, "no segment");
+        checks.expect(qw_weight_add_segment(backend, w, kF32, 1, nullptr, arena) == kInvalidArgument, "a segment beyond its arena");
         qw_arena_free(arena);
         std::vector<float> ones(static_cast<size_t>(rows * columns), 1.f);
         checks.expect(qw_weight_pack(w, 0, 0, rows, reinterpret_cast<int8_t*>(ones.data()), rows * columns * 4) == kOk, "not packed");

@@ -23,7 +23,9 @@ inline const std::vector<BlockType>& block_types() {
       {kQ4_0, "Q4_0", 32, 18, {0}},       {kQ4_1, "Q4_1", 32, 20, {0, 2}},    {kQ5_0, "Q5_0", 32, 22, {0}},
       {kQ5_1, "Q5_1", 32, 24, {0, 2}},    {kQ8_0, "Q8_0", 32, 34, {0}},       {kQ2_K, "Q2_K", 256, 84, {80, 82}},
       {kQ3_K, "Q3_K", 256, 110, {108}},   {kQ4_K, "Q4_K", 256, 144, {0, 2}},  {kQ5_K, "Q5_K", 256, 176, {0, 2}},
-      {kQ6_K, "Q6_K", 256, 210, {208}},   {kIQ4_NL, "IQ4_NL", 32, 18, {0}},   {kIQ4_XS, "IQ4_XS", 256, 136, {0}}};
+      {kQ6_K, "Q6_K", 256, 210, {208}},   {kIQ4_NL, "IQ4_NL", 32, 18, {0}},   {kIQ4_XS, "IQ4_XS", 256, 136, {0}},
+      {kINT4_G32, "INT4_G32", 32, 19, {0}}, {kINT4_G128, "INT4_G128", 128, 67, {0}}, {kINT8_G32, "INT8_G32", 32, 35, {0}},
+      {kINT8_G128, "INT8_G128", 128, 131, {0}}};
   return types;
 }
 
@@ -81,6 +83,10 @@ inline float element(WeightType type, const uint8_t* b, int e) {
       const int low = b[64 * n + 32 * (r & 1) + l] >> 4 * (r >> 1) & 15, high = b[128 + 32 * n + l] >> 2 * r & 3;
       return half_at(b, 208) * static_cast<float>(static_cast<int8_t>(b[192 + e / 16])) * static_cast<float>((low | high << 4) - 32);
     }
+    case kINT4_G32:
+    case kINT4_G128: return half_at(b, 0) * static_cast<float>(nibble32(b + 3 + e / 32 * 16) - b[2]);
+    case kINT8_G32:
+    case kINT8_G128: return half_at(b, 0) * static_cast<float>(b[3 + e] - b[2]);
     default: return NAN;
   }
 }

@@ -40,7 +40,8 @@ int64_t qw_segment_bytes(int64_t backend, int32_t type, int64_t rows, int64_t co
 int64_t qw_arena_create(int64_t bytes);
 void qw_arena_free(int64_t arena);
 int64_t qw_weight_create(int64_t columns);
-int32_t qw_weight_add_segment(int64_t backend, int64_t weight, int32_t type, int64_t rows, int64_t arena);
+// order: the column of the input that each column of the rows belongs to, as many as the weight has columns; null if each to its own.
+int32_t qw_weight_add_segment(int64_t backend, int64_t weight, int32_t type, int64_t rows, const int32_t* order, int64_t arena);
 // On the calling thread; several threads may pack different rows at once.
 int32_t qw_weight_pack(int64_t weight, int64_t segment, int64_t first_row, int64_t rows, int8_t* data, int64_t bytes);
 void qw_weight_free(int64_t weight);

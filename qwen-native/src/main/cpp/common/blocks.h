@@ -1,4 +1,4 @@
-// The quantized blocks of GGUF files, byte for byte. Every member is made of bytes, so a block has alignment 1 and may lie
+// The quantized blocks of GGUF files, byte for byte, and those that GPTQ and AWQ checkpoints are read as. Every member is made of bytes, so a block has alignment 1 and may lie
 // anywhere in a mapped file. e is the index of an element in its block; d, m and dmin are IEEE halves, subnormal ones included.
 #pragma once
 
@@ -114,6 +114,25 @@ struct BlockIQ4_XS {
   uint8_t scales_h[2], scales_l[4], qs[128];
 };
 static_assert(sizeof(BlockIQ4_XS) == 136, "IQ4_XS");
+
+// INT4_G32 and INT4_G128, 4.75 and 4.19 bits: value = d * (q - z), nibbles as in Q4_0 for each 32 elements. Not of GGUF: what a GPTQ or AWQ
+// checkpoint has, row by row.
+template <int kSize>
+struct BlockInt4 {
+  static constexpr int kColumns = kSize;
+  Half d;
+  uint8_t z, qs[kSize / 2];
+};
+static_assert(sizeof(BlockInt4<32>) == 19 && sizeof(BlockInt4<128>) == 67, "INT4");
+
+// INT8_G32 and INT8_G128, 8.75 and 8.19 bits: value = d * (q - z).
+template <int kSize>
+struct BlockInt8 {
+  static constexpr int kColumns = kSize;
+  Half d;
+  uint8_t z, qs[kSize];
+};
+static_assert(sizeof(BlockInt8<32>) == 35 && sizeof(BlockInt8<128>) == 131, "INT8");
 
 constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 

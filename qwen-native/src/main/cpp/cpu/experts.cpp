@@ -22,11 +22,30 @@ struct ExpertShape {
       require(first(w, e).first_row == e * rows, "a part of the matrix belongs to two experts");
     }
   }
+  // One where the segments of an expert have their columns in the same order, else one for each segment.
+  int64_t slots(const Weight& w) const {
+    for (size_t i = 0; i < w.segments.size(); i++) {
+      if (w.segments[i].order != w.segments[i / static_cast<size_t>(segments) * static_cast<size_t>(segments)].order) return segments;
+    }
+    return 1;
+  }
   const Segment& first(const Weight& w, int64_t e) const { return w.segments[static_cast<size_t>(e * segments)]; }
 
   int64_t rows;
   int64_t segments;
 };
+
+// Sets the order of columns of each pair and slot, where there are any.
+void set_orders(Backend& backend, const ExpertShape& shape, const RoutingView& routing, const Weight& w, int64_t slots) {
+  backend.row_orders.clear();
+  if (!has_orders(w)) return;
+  for (int64_t slot = 0; slot < slots; slot++) {
+    for (int64_t e = 0; e < routing.experts; e++) {
+      const ColumnOrder& order = w.orders[static_cast<size_t>((&shape.first(w, e))[slot].order)];
+      backend.row_orders.insert(backend.row_orders.end(), static_cast<size_t>(routing.first[e + 1] - routing.first[e]), &order);
+    }
+  }
+}
 
 }  // namespace
 
@@ -37,6 +56,8 @@ void expert_linear(Backend& backend, const Buffer& x, const RoutingView& routing
   require(&x != &y, "a linear layer cannot write over its input");
   routing.check_pairs();
 
+  const int64_t slots = shape.slots(w);
+  set_orders(backend, shape, routing, w, slots);
   const Rows taken = take_rows(backend, w, x.floats(), routing.token, routing.pairs());
   const int threads = backend.pool.threads();
   int64_t panels = 0;
@@ -60,8 +81,9 @@ void expert_linear(Backend& backend, const Buffer& x, const RoutingView& routing
     const int64_t pair = routing.first[piece.expert];
     const int64_t row = piece.segment->first_row - piece.expert * shape.rows + piece.panel_begin * kPanelRows;
     float* to = y.floats() + pair * shape.rows + row;
-    multiply(*piece.segment, taken, pair, routing.first[piece.expert + 1] - pair, piece.panel_begin, piece.panel_end, nullptr, false, to,
-             shape.rows);
+    const int64_t slot = slots == 1 ? 0 : piece.segment - &shape.first(w, piece.expert);
+    multiply(*piece.segment, taken, slot, pair, routing.first[piece.expert + 1] - pair, piece.panel_begin, piece.panel_end, nullptr, false,
+             to, shape.rows);
   });
 }
 
@@ -73,6 +95,7 @@ void expert_linear_add(Backend& backend, const Buffer& x, const RoutingView& rou
   require(shape.segments == 1, "what is added of an expert is one matrix");
   routing.check_pairs();
 
+  set_orders(backend, shape, routing, w, 1);
   const Rows taken = take_rows(backend, w, x.floats(), nullptr, routing.pairs());
   // A piece is some rows of all experts, one after the other: so each row of y has one writer, and its sum one order.
   const int64_t panels = w.segments[0].panels;
@@ -90,7 +113,7 @@ void expert_linear_add(Backend& backend, const Buffer& x, const RoutingView& rou
           const int64_t last = std::min(end, panel + at_once);
           const int64_t first_row = panel * kPanelRows;
           const int64_t rows = std::min(shape.rows, last * kPanelRows) - first_row;
-          multiply(s, taken, pair, tokens, panel, last, nullptr, false, waiting, rows);
+          multiply(s, taken, 0, pair, tokens, panel, last, nullptr, false, waiting, rows);
           for (int64_t t = 0; t < tokens; t++) {
             float* to = y.floats() + routing.token[pair + t] * shape.rows + first_row;
             const float weight = routing.weight[pair + t];

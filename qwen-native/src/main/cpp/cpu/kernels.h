@@ -12,6 +12,7 @@ namespace qw {
 // Order of the formats in tables; Java's WeightType has the same order.
 enum WeightType : int32_t {
   kF32, kF16, kBF16, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K, kIQ4_NL, kIQ4_XS,
+  kINT4_G32, kINT4_G128, kINT8_G32, kINT8_G128,
   kWeightTypes
 };
 

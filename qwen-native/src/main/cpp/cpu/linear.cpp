@@ -19,6 +19,10 @@ void linear(Backend& backend, const Buffer& x, int64_t rows, const Weight& w, co
   if (bias != nullptr) check_rows(*bias, 1, w.rows, "the bias does not fit the linear layer");
   if (rows == 0) return;
 
+  backend.row_orders.clear();
+  if (has_orders(w)) {
+    for (const ColumnOrder& order : w.orders) backend.row_orders.insert(backend.row_orders.end(), static_cast<size_t>(rows), &order);
+  }
   const Rows taken = take_rows(backend, w, x.floats(), nullptr, rows);
   const int threads = backend.pool.threads();
   int64_t panels = 0;
@@ -45,7 +49,7 @@ void linear(Backend& backend, const Buffer& x, int64_t rows, const Weight& w, co
     const Segment& s = w.segments[i];
     const int64_t panel = at * panels_per_piece(s, panels, threads);
     const int64_t row = s.first_row + panel * kPanelRows;
-    multiply(s, taken, t, std::min(tokens_per_piece, rows - t), panel, std::min(s.panels, panel + panels_per_piece(s, panels, threads)),
+    multiply(s, taken, s.order, t, std::min(tokens_per_piece, rows - t), panel, std::min(s.panels, panel + panels_per_piece(s, panels, threads)),
              bias != nullptr ? bias->floats() + row : nullptr, add, y.floats() + t * w.rows + row, w.rows);
   });
 }

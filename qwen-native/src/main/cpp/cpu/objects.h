@@ -68,8 +68,12 @@ struct Segment {
   int64_t panels;
   int64_t panel_bytes;
   int64_t file_row_bytes;
+  int32_t order;  // of its columns, one of Weight::orders
   Slice memory;
 };
+
+// Which column of x each column of a segment belongs to; empty if each to its own.
+using ColumnOrder = std::vector<int32_t>;
 
 struct Weight : Object {
   static constexpr Kind kKind = kWeight;
@@ -77,6 +81,7 @@ struct Weight : Object {
   int64_t columns;
   int64_t rows = 0;
   std::vector<Segment> segments;
+  std::vector<ColumnOrder> orders;  // all different
 };
 
 struct KvCache : Object {
@@ -118,6 +123,8 @@ struct Backend : Object {
   Memory quantized;                 // of one linear operation
   Memory residual;                  // of one linear operation, where fine
   Memory picked;                    // rows of one operation of experts
+  Memory gathered;                  // a row of each worker, its columns in another order
+  std::vector<const ColumnOrder*> row_orders;  // of the rows of one operation
   std::vector<int32_t> chosen;      // experts of each token, of one routing
   std::vector<float> chosen_weights;
   std::vector<ExpertPiece> expert_pieces;

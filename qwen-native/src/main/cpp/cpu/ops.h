@@ -8,8 +8,8 @@
 namespace qw {
 
 int64_t segment_bytes(const Backend& backend, int32_t type, int64_t rows, int64_t columns);
-// Takes segment_bytes of the arena.
-void add_segment(const Backend& backend, Weight& weight, int32_t type, int64_t rows, Arena& arena);
+// Takes segment_bytes of the arena. Column i of the rows belongs to column order[i] of x, or to column i if order is null.
+void add_segment(const Backend& backend, Weight& weight, int32_t type, int64_t rows, const int32_t* order, Arena& arena);
 // Packs `rows` rows of a segment from first_row, a multiple of 16, on the calling thread; `data` has the file's format. Several threads may
 // pack different rows of one weight at once.
 void pack_rows(const Weight& weight, int64_t segment, int64_t first_row, int64_t rows, const uint8_t* data, int64_t bytes);

@@ -20,8 +20,16 @@ void subtract(const float* x, const Q8Rows& q8, int64_t tokens, int64_t columns,
   }
 }
 
-void quantize(Backend& backend, const float* x, const int32_t* picked, int64_t rows, Rows& out) {
+// A row with its columns in an order.
+const float* in_order(const float* x, const ColumnOrder& order, float* out) {
+  if (order.empty()) return x;
+  for (size_t i = 0; i < order.size(); i++) out[i] = x[order[i]];
+  return out;
+}
+
+void quantize(Backend& backend, bool ordered, const float* x, const int32_t* picked, Rows& out) {
   const int64_t columns = out.columns;
+  const int64_t rows = ordered ? static_cast<int64_t>(backend.row_orders.size()) : out.rows;
   const int64_t values = times(rows, columns);
   const int64_t scale_at = (values + 63) & ~int64_t{63};
   const int64_t sum_at = (scale_at + values / 32 * 4 + 63) & ~int64_t{63};
@@ -33,12 +41,18 @@ void quantize(Backend& backend, const float* x, const int32_t* picked, int64_t r
     out.coarse[i] = {reinterpret_cast<int8_t*>(data), reinterpret_cast<float*>(data + scale_at), reinterpret_cast<int16_t*>(data + sum_at)};
   }
   if (backend.fine) backend.residual.grow(times(values, 4));
+  if (ordered) backend.gathered.grow(times(times(backend.pool.threads(), columns), 4));
   const int64_t each = std::max<int64_t>(1, kPieceValues / columns);
-  backend.pool.each((rows + each - 1) / each, [&](int64_t piece, int) {
+  backend.pool.each((rows + each - 1) / each, [&](int64_t piece, int worker) {
     const int64_t end = std::min(rows, (piece + 1) * each);
     for (int64_t t = piece * each, tokens; t < end; t += tokens) {
-      tokens = picked != nullptr ? 1 : end - t;
-      const float* from = x + (picked != nullptr ? picked[t] : t) * columns;
+      tokens = picked != nullptr || ordered ? 1 : end - t;
+      const int64_t row = t % out.rows;
+      const float* from = x + (picked != nullptr ? picked[row] : row) * columns;
+      if (ordered) {
+        float* gathered = reinterpret_cast<float*>(backend.gathered.data()) + worker * columns;
+        from = in_order(from, *backend.row_orders[static_cast<size_t>(t)], gathered);
+      }
       backend.table.quantize_rows(from, tokens, columns, from_row(out.coarse[0], t, columns));
       if (!backend.fine) continue;
       float* left = reinterpret_cast<float*>(backend.residual.data()) + t * columns;
@@ -55,8 +69,8 @@ bool has_integers(const Weight& w) {
 }
 
 Rows take_rows(Backend& backend, const Weight& w, const float* x, const int32_t* picked, int64_t rows) {
-  Rows out{x, {}, 0, w.columns};
-  if (has_integers(w)) quantize(backend, x, picked, rows, out);
+  Rows out{x, {}, 0, w.columns, rows};
+  if (has_integers(w)) quantize(backend, has_orders(w), x, picked, out);
   const bool floats = std::any_of(w.segments.begin(), w.segments.end(), [](const Segment& s) { return !s.format->integer; });
   if (picked != nullptr && floats) {
     backend.picked.grow(times(times(rows, w.columns), 4));
@@ -68,8 +82,9 @@ Rows take_rows(Backend& backend, const Weight& w, const float* x, const int32_t*
   return out;
 }
 
-void multiply(const Segment& segment, const Rows& rows, int64_t first, int64_t tokens, int64_t panel_begin, int64_t panel_end,
-              const float* bias, bool add, float* y, int64_t y_stride) {
+void multiply(const Segment& segment, const Rows& rows, int64_t slot, int64_t first, int64_t tokens, int64_t panel_begin,
+              int64_t panel_end, const float* bias, bool add, float* y, int64_t y_stride) {
+  const int64_t quantized = slot * rows.rows + first;
   MultiplyArgs args{};
   args.panels = segment.memory.data() + panel_begin * segment.panel_bytes;
   args.rows = segment.rows - panel_begin * kPanelRows;
@@ -81,10 +96,10 @@ void multiply(const Segment& segment, const Rows& rows, int64_t first, int64_t t
   args.y = y;
   args.y_stride = y_stride;
   args.add = add;
-  if (segment.format->integer) args.q8 = from_row(rows.coarse[0], first, rows.columns);
+  if (segment.format->integer) args.q8 = from_row(rows.coarse[0], quantized, rows.columns);
   segment.format->multiply(args);
   if (segment.format->integer && rows.count == 2) {
-    args.q8 = from_row(rows.coarse[1], first, rows.columns);
+    args.q8 = from_row(rows.coarse[1], quantized, rows.columns);
     args.bias = nullptr;
     args.add = true;
     segment.format->multiply(args);

@@ -36,6 +36,10 @@ const WeightFormat* quantized_format(WeightType type) {
     case kQ6_K: return format_of<Q6_K>();
     case kIQ4_NL: return format_of<IQ4_NL>();
     case kIQ4_XS: return format_of<IQ4_XS>();
+    case kINT4_G32: return format_of<Int4<32>>();
+    case kINT4_G128: return format_of<Int4<128>>();
+    case kINT8_G32: return format_of<Int8<32>>();
+    case kINT8_G128: return format_of<Int8<128>>();
     default: return nullptr;
   }
 }

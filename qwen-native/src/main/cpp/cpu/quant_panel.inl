@@ -80,13 +80,17 @@ static void decode_row(const uint8_t* panel, int64_t columns, int64_t row_in_pan
         int code = P::Storage::code(codes, c, row);
         if constexpr (Type::kTable != nullptr) {
           code = kIq4Values[code];
-        } else if constexpr (Type::kMaxCode == 255 && Type::kOffset == 0) {
+        } else if constexpr (Type::kMaxCode == 255 && kByteOffset == 0) {
           code = static_cast<int8_t>(code);
         } else {
           code -= Type::kOffset;
         }
-        const float product = scale * static_cast<float>(code);
-        out[c] = P::Scales::kMinimum ? product + minimum : product;
+        if constexpr (P::Scales::kZero) {
+          out[c] = scale * (static_cast<float>(code) + minimum);
+        } else {
+          const float product = scale * static_cast<float>(code);
+          out[c] = P::Scales::kMinimum ? product + minimum : product;
+        }
       }
     }
   }

@@ -1,7 +1,7 @@
 // How the scales of 16 rows are kept in a packed panel. A panel is a chain of superblocks of kGroups groups of 32 columns, each
 // a head with the scales of its groups, followed by their codes; heads are multiples of 64 bytes, so every vector of codes is
 // aligned. The value of a code is scale * (code - offset) + minimum, scale and minimum being products d * s that are exact in
-// float (11 bits of a half times at most 8), so nothing is lost against the file.
+// float (11 bits of a half times at most 8), so nothing is lost against the file. Where kZero is set it is scale * (code + minimum).
 
 namespace qw::QW_TARGET {
 namespace {
@@ -33,7 +33,7 @@ static void put_half(const Half& h, uint8_t* p) { memcpy(p, h.bytes, 2); }
 // One half for 32 columns: two groups share a head of 64 bytes.
 struct HalfScales {
   static constexpr int kGroups = 2, kHeadBytes = 64, kSpans = 1;
-  static constexpr bool kMinimum = false;
+  static constexpr bool kMinimum = false, kZero = false;
 
   static void put(const RowScales& s, int block, int row, uint8_t* head) { put_half(s.d, head + 32 * block + 2 * row); }
   static QW_INLINE void head(const uint8_t*, HeadScales&) {}
@@ -47,7 +47,7 @@ struct HalfScales {
 // A scale and a minimum, both halves, for 32 columns.
 struct HalfScalesMinimum {
   static constexpr int kGroups = 1, kHeadBytes = 64, kSpans = 1;
-  static constexpr bool kMinimum = true;
+  static constexpr bool kMinimum = true, kZero = false;
 
   static void put(const RowScales& s, int, int row, uint8_t* head) {
     put_half(s.d, head + 2 * row);
@@ -68,7 +68,7 @@ template <int kSpansOfGroup>
 struct ByteScales {
   static constexpr int kGroups = 8, kSpans = kSpansOfGroup;
   static constexpr int kHeadBytes = (32 + 16 * kGroups * kSpans + 63) / 64 * 64;
-  static constexpr bool kMinimum = false;
+  static constexpr bool kMinimum = false, kZero = false;
 
   static int at(int group, int span) { return 32 + 16 * (group * kSpans + span); }
   static void put(const RowScales& s, int, int row, uint8_t* head) {
@@ -89,7 +89,7 @@ struct ByteScales {
 // 148 bytes for the 144 of a Q4_K block.
 struct ByteScalesMinimum {
   static constexpr int kGroups = 8, kHeadBytes = 320, kSpans = 1;
-  static constexpr bool kMinimum = true;
+  static constexpr bool kMinimum = true, kZero = false;
 
   static void put(const RowScales& s, int, int row, uint8_t* head) {
     put_half(s.d, head + 2 * row);
@@ -118,7 +118,7 @@ struct ByteScalesMinimum {
 // Q2_K: scale and subtracted minimum of 16 columns share a byte, four bits each.
 struct NibbleScalesMinimum {
   static constexpr int kGroups = 8, kHeadBytes = 320, kSpans = 2;
-  static constexpr bool kMinimum = true;
+  static constexpr bool kMinimum = true, kZero = false;
 
   static int at(int group, int span) { return 64 + 16 * (2 * group + span); }
   static void put(const RowScales& s, int, int row, uint8_t* head) {
@@ -141,6 +141,43 @@ struct NibbleScalesMinimum {
   }
   static float minimum(const uint8_t* head, int group, int span, int row) {
     return -(half_value(head + 32 + 2 * row) * static_cast<float>(head[at(group, span) + row] >> 4));
+  }
+};
+
+// A half and a zero point of a byte for kSize columns. Four groups share a head: 64 bytes for 128 columns, or 192 where each 32 columns have
+// their own. The zero point is that of the codes as they are kept: of those kept signed (kSigned) it is a signed byte.
+template <int kSize, bool kSigned>
+struct ZeroScales {
+  static constexpr int kGroups = 4, kSpans = 1;
+  static constexpr int kScales = 128 / kSize;
+  static constexpr int kHeadBytes = 48 * kScales + (kScales == 1 ? 16 : 0);
+  static constexpr bool kMinimum = true, kZero = true;
+
+  static int index(int group) { return kScales == 1 ? 0 : group; }
+  static const uint8_t* zeros(const uint8_t* head, int group) { return head + 32 * kScales + 16 * index(group); }
+  static void put(const RowScales& s, int block, int row, uint8_t* head) {
+    put_half(s.d, head + 32 * block + 2 * row);
+    head[32 * kScales + 16 * block + row] = static_cast<uint8_t>(s.minimum[0] - (kSigned ? 128 : 0));
+  }
+  static QW_INLINE void load(const uint8_t* head, int group, F32x16& scale, F32x16& minimum) {
+    scale = load_half(head + 32 * index(group));
+    minimum = sub(zero_f32(), kSigned ? load_i8(zeros(head, group)) : load_u8(zeros(head, group)));
+  }
+  static QW_INLINE void head(const uint8_t* head, HeadScales& h) {
+    if constexpr (kScales == 1) load(head, 0, h.d, h.dmin);
+  }
+  static QW_INLINE void span(const uint8_t* head, const HeadScales& h, int group, int, SpanScales& s) {
+    if constexpr (kScales == 1) {
+      s.scale = h.d;
+      s.minimum = h.dmin;
+    } else {
+      load(head, group, s.scale, s.minimum);
+    }
+  }
+  static float scale(const uint8_t* head, int group, int, int row) { return half_value(head + 32 * index(group) + 2 * row); }
+  static float minimum(const uint8_t* head, int group, int, int row) {
+    const uint8_t zero = zeros(head, group)[row];
+    return -static_cast<float>(kSigned ? static_cast<int8_t>(zero) : static_cast<int>(zero));
   }
 };
 

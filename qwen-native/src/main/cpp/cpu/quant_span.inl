@@ -1,6 +1,7 @@
 // The inner step of all quantized products. A span is what shares one scale: 16 or 32 columns. For a span, 16 rows per panel and
 // one token:
 //   y += (scale * (sum of code * q - offset * sum of q) + minimum * sum of q) * scale of the activations
+// or, where the minimum is that of the codes (kZero), scale * (sum of code * q + minimum * sum of q) in the parentheses,
 // where code * q is summed in int32, exactly. The offset costs nothing on VNNI: the accumulator starts with -offset * sum of q
 // instead of zero. Every token sees the same operations in the same order however many tokens are computed at once, so its
 // result does not depend on its neighbours; without -ffp-contract=off that holds too, since no addition here has a product of
@@ -14,17 +15,18 @@ constexpr int kPassColumns = 512;
 constexpr int kPassGroups = kPassColumns / kGroupColumns;
 
 // What of a type the arithmetic depends on once its codes are unpacked: types that agree here share their code.
-template <int kSpansOfGroup_, bool kMinimum_, int kOffset_, int kMaxCode_>
+template <int kSpansOfGroup_, bool kMinimum_, bool kZero_, int kOffset_, int kMaxCode_>
 struct ShapeOf {
   static constexpr int kSpansOfGroup = kSpansOfGroup_;
   static constexpr int kVectors = kGroupVectors / kSpansOfGroup;  // vectors of codes in a span
   static constexpr int kSpans = kPassGroups * kSpansOfGroup;      // spans in a pass
   static constexpr bool kMinimum = kMinimum_;
+  static constexpr bool kZero = kZero_;
   static constexpr int kOffset = kOffset_;
   static constexpr int kMaxCode = kMaxCode_;
 };
 template <class Type>
-using Shape = ShapeOf<Type::Scales::kSpans, Type::Scales::kMinimum, Type::kOffset, Type::kMaxCode>;
+using Shape = ShapeOf<Type::Scales::kSpans, Type::Scales::kMinimum, Type::Scales::kZero, Type::kOffset, Type::kMaxCode>;
 
 // -offset * sum of q, or sum of q as float for types with a minimum, for the spans of a pass
 template <class S>
@@ -99,8 +101,11 @@ QW_INLINE void span_product(Code code, Scale scale, const int8_t* q, int64_t str
       } else {
         total = D::finish(acc[p.value][t.value]);
       }
-      F32x16 value = mul(s.scale, to_f32(total));
-      if constexpr (S::kMinimum) value = fma(s.minimum, broadcast(sums[t.value].sum[span]), value);
+      F32x16 value = to_f32(total);
+      // A zero point comes before the scale: sums of codes and zero points stay below 2^24, so they are exact, also where they cancel.
+      if constexpr (S::kZero) value = fma(s.minimum, broadcast(sums[t.value].sum[span]), value);
+      value = mul(s.scale, value);
+      if constexpr (S::kMinimum && !S::kZero) value = fma(s.minimum, broadcast(sums[t.value].sum[span]), value);
       y[p.value][t.value] = fma(value, broadcast(x_scale[t.value * scale_stride]), y[p.value][t.value]);
     });
   });

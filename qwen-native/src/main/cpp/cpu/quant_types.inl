@@ -5,6 +5,7 @@
 //   kMaxCode           largest code (or entry of the table) that the dot product meets; 255 stands for a full byte
 //   kOffset            subtracted from the codes; types with a minimum have none
 //   codes(), scales()  one block of one row -> its codes group by group as the planes of a row keep them; scales of the block
+//                      (a zero point is in minimum[0])
 //   kTable             or null: what the dot product multiplies is kTable[code]
 
 namespace qw::QW_TARGET {
@@ -254,6 +255,34 @@ struct IQ4_XS : Iq4Table {
     for (int i = 0; i < 8; i++) {
       out.scale[i] = static_cast<uint8_t>(((b.scales_l[i / 2] >> 4 * (i % 2) & 15) | (high >> 2 * i & 3) << 4) - 32);
     }
+  }
+};
+
+template <int kSize>
+struct Int4 : NoTable {
+  using Block = BlockInt4<kSize>;
+  using Storage = Planes<4, 0>;
+  using Scales = ZeroScales<kSize, false>;
+  static constexpr int kMaxCode = 15, kOffset = 0;
+  static void codes(const Block& b, uint8_t* out) { memcpy(out, b.qs, sizeof b.qs); }
+  static void scales(const Block& b, RowScales& out) {
+    out.d = b.d;
+    out.minimum[0] = b.z;
+  }
+};
+
+template <int kSize>
+struct Int8 : NoTable {
+  using Block = BlockInt8<kSize>;
+  using Storage = Planes<8, 0>;
+  using Scales = ZeroScales<kSize, kByteOffset == 0>;
+  static constexpr int kMaxCode = 255, kOffset = 0;
+  static void codes(const Block& b, uint8_t* out) {
+    for (int e = 0; e < kSize; e++) out[e] = static_cast<uint8_t>(b.qs[e] - 128 + kByteOffset);
+  }
+  static void scales(const Block& b, RowScales& out) {
+    out.d = b.d;
+    out.minimum[0] = b.z;
   }
 };
 

@@ -21,6 +21,7 @@ void by_rows(Backend& backend, int64_t rows, int64_t columns, Fn fn) {
 
 void embed(Backend& backend, const Weight& table, const BatchView& batch, const Buffer& x) {
   check_rows(x, batch.tokens, table.columns, "x does not fit the embedding");
+  for (const ColumnOrder& order : table.orders) require(order.empty(), "the columns of an embedding have another order");
   for (int64_t t = 0; t < batch.tokens; t++) {
     require(batch.ids[t] >= 0 && batch.ids[t] < table.rows, "a token id lies outside the embedding");
   }

@@ -12,13 +12,31 @@ struct Block {
 
 // Blocks of the file formats, in the order of WeightType.
 constexpr Block kBlocks[kWeightTypes] = {{1, 4},     {1, 2},     {1, 2},     {32, 18},   {32, 20},   {32, 22},  {32, 24}, {32, 34},
-                                         {256, 84},  {256, 110}, {256, 144}, {256, 176}, {256, 210}, {32, 18}, {256, 136}};
+                                         {256, 84},  {256, 110}, {256, 144}, {256, 176}, {256, 210}, {32, 18}, {256, 136},
+                                         {32, 19},   {128, 67},  {32, 35},   {128, 131}};
 
 const WeightFormat& format_of(const Backend& backend, int32_t type) {
   require(type >= 0 && type < kWeightTypes, "unknown weight type");
   const WeightFormat* format = backend.table.formats[type];
   if (format == nullptr) throw Failure(kUnsupported, "the native kernels do not know this weight type");
   return *format;
+}
+
+// The number of an order of columns; parts of a matrix mostly share one.
+int32_t order_of(Weight& weight, const int32_t* order) {
+  ColumnOrder columns;
+  if (order != nullptr) {
+    columns.assign(order, order + weight.columns);
+    std::vector<bool> seen(columns.size());
+    for (const int32_t c : columns) {
+      require(c >= 0 && c < weight.columns && !seen[static_cast<size_t>(c)], "the order of columns is no permutation");
+      seen[static_cast<size_t>(c)] = true;
+    }
+  }
+  const auto found = std::find(weight.orders.begin(), weight.orders.end(), columns);
+  const int32_t number = static_cast<int32_t>(found - weight.orders.begin());
+  if (found == weight.orders.end()) weight.orders.push_back(std::move(columns));
+  return number;
 }
 
 int64_t panels_of(int64_t rows) { return plus(rows, kPanelRows - 1) / kPanelRows; }
@@ -32,10 +50,11 @@ int64_t segment_bytes(const Backend& backend, int32_t type, int64_t rows, int64_
   return times(panels_of(rows), format.panel_bytes(columns));
 }
 
-void add_segment(const Backend& backend, Weight& weight, int32_t type, int64_t rows, Arena& arena) {
+void add_segment(const Backend& backend, Weight& weight, int32_t type, int64_t rows, const int32_t* order, Arena& arena) {
   const int64_t bytes = segment_bytes(backend, type, rows, weight.columns);
   Segment segment;
   segment.format = &format_of(backend, type);
+  require(order == nullptr || segment.format->integer, "only quantized weights have columns in another order");
   segment.first_row = weight.rows;
   segment.rows = rows;
   segment.panels = panels_of(rows);
@@ -45,6 +64,7 @@ void add_segment(const Backend& backend, Weight& weight, int32_t type, int64_t r
   require(total <= INT32_MAX, "a matrix has at most 2^31 - 1 rows");
   require(bytes <= arena.memory->bytes() - arena.used, "the arena has no room for the segment");
   segment.memory = {arena.memory, arena.memory->data() + arena.used};
+  segment.order = order_of(weight, order);
   arena.used += bytes;
   weight.segments.push_back(std::move(segment));
   weight.rows = total;

@@ -57,6 +57,9 @@ public record LoadOptions(
         Objects.requireNonNull(kvCache, "kvCache");
         Objects.requireNonNull(limits, "limits");
         Objects.requireNonNull(progress, "progress");
+        if (quantization != null && !quantization.isGguf()) {
+            throw new IllegalArgumentException("quantization " + quantization + " is only read, expected one of the types of GGUF files");
+        }
         Checks.range("threads", threads, 0, 1024);
         Checks.range("contextLength", contextLength, 0, Integer.MAX_VALUE);
         Checks.range("cacheTokens", cacheTokens, 0, Integer.MAX_VALUE);
@@ -176,7 +179,7 @@ public record LoadOptions(
         /**
          * Converts weight matrices while loading.
          *
-         * @param type the type to convert to, or null to keep the file's
+         * @param type the type to convert to, one of {@link WeightType#isGguf()}, or null to keep the file's
          * @return this builder
          */
         public Builder quantization(@Nullable WeightType type) {

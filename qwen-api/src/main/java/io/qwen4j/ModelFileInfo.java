@@ -8,10 +8,14 @@ import java.util.Map;
  *
  * @param format {@code safetensors} or {@code gguf}
  * @param positions in words, how the files extend positions beyond the training length; {@code plain} if they do not
+ * @param quantization in words, how the matrices of a Hugging Face directory were quantized, such as {@code GPTQ, 4 bits, groups of 128};
+ *     {@code not quantized} if they were not, {@code by type of tensor} in GGUF files
+ * @param parameters values of all tensors; of a matrix that GPTQ or AWQ stores in several tensors those of the matrix
  * @param metadata configuration or GGUF metadata in the files' order, values as text; long arrays are shortened
  * @param tensors the tensors
  */
-public record ModelFileInfo(String format, String positions, Map<String, String> metadata, List<Tensor> tensors) {
+public record ModelFileInfo(
+        String format, String positions, String quantization, long parameters, Map<String, String> metadata, List<Tensor> tensors) {
     /** Copies the list. */
     public ModelFileInfo {
         tensors = List.copyOf(tensors);

@@ -25,11 +25,11 @@ public final class ModelFiles {
      * hangs on it. The file appears under its name only when it is complete.
      *
      * @param model a Hugging Face directory or a GGUF file
-     * @param type the type of the matrices
+     * @param type the type of the matrices, one of {@link WeightType#isGguf()}
      * @param output the file to write; an existing one is replaced
      * @param progress hears of the progress
      * @throws ModelFileException if the model's files are not what they should be, or those of a reward model, or writing fails
-     * @throws IllegalArgumentException if the output is a directory or a file of the model itself
+     * @throws IllegalArgumentException if GGUF has no such type, or the output is a directory or a file of the model itself
      */
     public static void quantize(Path model, WeightType type, Path output, ProgressListener progress) {
         QwenProvider.instance().quantize(model, type, output, progress);
@@ -44,12 +44,12 @@ public final class ModelFiles {
      * of megabytes for any shape; the file takes up to 4 bytes a parameter. It appears under its name only when it is complete.
      *
      * @param shape the model whose shape it is
-     * @param type the type of the matrices
+     * @param type the type of the matrices, one of {@link WeightType#isGguf()}
      * @param seed of the random weights
      * @param output the file to write; an existing one is replaced
      * @param progress hears of the stage {@code synthesize}, in bytes
      * @throws ModelFileException if the disk has too little space left, or writing fails
-     * @throws IllegalArgumentException if the output is a directory
+     * @throws IllegalArgumentException if GGUF has no such type, or the output is a directory
      */
     public static void synthesize(ModelShape shape, WeightType type, long seed, Path output, ProgressListener progress) {
         QwenProvider.instance().synthesize(shape, type, seed, output, progress);

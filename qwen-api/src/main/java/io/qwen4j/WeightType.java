@@ -1,10 +1,11 @@
 package io.qwen4j;
 
 /**
- * Storage formats of weights: plain floating point and the GGUF block formats.
+ * Storage formats of weights: plain floating point, the GGUF block formats, and the blocks that checkpoints of GPTQ and AWQ are read as.
  *
  * <p>A block format stores {@link #blockSize()} consecutive values of a row in {@link #blockBytes()} bytes; a row must be a whole number of
- * blocks. Source: {@code ggml-common.h} of the ggml project.
+ * blocks. Source of the GGUF formats: {@code ggml-common.h} of the ggml project. The {@code INT} formats keep what a GPTQ or AWQ checkpoint
+ * has, value = scale (code - zero), without loss; they are read only: no model is quantized to them.
  */
 public enum WeightType {
     /** IEEE 754 single precision. */
@@ -36,7 +37,17 @@ public enum WeightType {
     /** 4 bits into a table of 16 uneven steps, one scale for 32 values. */
     IQ4_NL(20, 32, 18),
     /** 4 bits into a table of 16 uneven steps, 8 groups of 32 values with 6-bit scales. */
-    IQ4_XS(23, 256, 136);
+    IQ4_XS(23, 256, 136),
+    /** 4 bits, one half-precision scale and one 8-bit zero point for 32 values; of GPTQ and AWQ. */
+    INT4_G32(WeightType.NOT_GGML, 32, 19),
+    /** 4 bits, one half-precision scale and one 8-bit zero point for 128 values; of GPTQ and AWQ. */
+    INT4_G128(WeightType.NOT_GGML, 128, 67),
+    /** 8 bits, one half-precision scale and one 8-bit zero point for 32 values; of GPTQ. */
+    INT8_G32(WeightType.NOT_GGML, 32, 35),
+    /** 8 bits, one half-precision scale and one 8-bit zero point for 128 values; of GPTQ. */
+    INT8_G128(WeightType.NOT_GGML, 128, 131);
+
+    private static final int NOT_GGML = -1;
 
     private final int ggmlType;
     private final int blockSize;
@@ -51,7 +62,7 @@ public enum WeightType {
     /**
      * The number of this type in a GGUF tensor table.
      *
-     * @return the ggml type number
+     * @return the ggml type number; -1 where {@link #isGguf()} is false
      */
     public int ggmlType() {
         return ggmlType;
@@ -60,7 +71,7 @@ public enum WeightType {
     /**
      * The number of values in a block.
      *
-     * @return 1, 32 or 256
+     * @return 1, 32, 128 or 256
      */
     public int blockSize() {
         return blockSize;
@@ -73,6 +84,15 @@ public enum WeightType {
      */
     public int blockBytes() {
         return blockBytes;
+    }
+
+    /**
+     * Whether GGUF files have this type: it can be written, and a model can be quantized to it.
+     *
+     * @return false for the types of GPTQ and AWQ checkpoints
+     */
+    public boolean isGguf() {
+        return ggmlType != NOT_GGML;
     }
 
     /**

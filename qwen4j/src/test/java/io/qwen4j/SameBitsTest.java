@@ -164,6 +164,10 @@ class SameBitsTest {
     }
 
     private Path write(WeightType type, QwenConfig config) {
+        if (!type.isGguf()) {
+            PublishedCheckpoint.Form form = config.tiedHead() ? PublishedCheckpoint.Form.ACT_ORDER : PublishedCheckpoint.Form.GPTQ;
+            return PublishedCheckpoint.write(directory.resolve("m"), config, type, form, false, SEED);
+        }
         Path file = directory.resolve("m.gguf");
         Synthesizer.synthesizeFile("same bits", config, 300, type, SEED, file, ProgressListener.none());
         return file;

@@ -6,6 +6,7 @@ import org.bytedeco.javacpp.annotation.Cast;
 import org.bytedeco.javacpp.annotation.Name;
 import org.bytedeco.javacpp.annotation.NoException;
 import org.bytedeco.javacpp.annotation.Platform;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The functions of {@code api/qwen4j.h}. JavaCPP generates the JNI code from this class at build time; at run time nothing of JavaCPP is used
@@ -55,8 +56,9 @@ final class NativeLibrary {
     @Name("qw_weight_create")
     static native long createWeight(long columns);
 
+    /** Reads as many numbers of {@code order} as the weight has columns, unless it is null. */
     @Name("qw_weight_add_segment")
-    static native int addSegment(long backend, long weight, int type, long rows, long arena);
+    static native int addSegment(long backend, long weight, int type, long rows, int @Nullable [] order, long arena);
 
     /** Reads {@code bytes} bytes of {@code data} from its position. Several threads may pack different rows at once. */
     @Name("qw_weight_pack")

@@ -95,8 +95,13 @@ final class WeightUpload {
         try {
             for (int segment = 0; segment < parts.size(); segment++) {
                 TensorSource part = parts.get(segment);
+                int[] order = part.columnOrder();
+                if (order != null && order.length != weight.columns()) {
+                    throw new IllegalArgumentException(
+                            part.name() + " has an order of " + order.length + " columns, expected " + weight.columns());
+                }
                 NativeException.check(
-                        NativeLibrary.addSegment(backend, handle, part.type().ordinal(), part.rows(), arena), part.name());
+                        NativeLibrary.addSegment(backend, handle, part.type().ordinal(), part.rows(), order, arena), part.name());
                 long rowsAtOnce = rowsOf(part, PIECE_BYTES);
                 for (long row = 0; row < part.rows(); row += rowsAtOnce) {
                     pieces.add(new Piece(handle, segment, part, row, Math.min(rowsAtOnce, part.rows() - row)));

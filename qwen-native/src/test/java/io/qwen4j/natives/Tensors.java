@@ -6,7 +6,11 @@ import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.ops.TensorSource;
 import io.qwen4j.core.quant.BlockCodec;
 import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
 import java.util.Random;
+import java.util.stream.IntStream;
 
 /** Tensors and activations of random or given values. */
 final class Tensors {
@@ -18,6 +22,41 @@ final class Tensors {
         public void read(long offset, ByteBuffer target) {
             target.put(blocks, Math.toIntExact(offset), target.remaining());
         }
+    }
+
+    /** A tensor whose columns are stored in another order. */
+    record Ordered(TensorSource stored, int[] columnOrder) implements TensorSource {
+        @Override
+        public String name() {
+            return stored.name();
+        }
+
+        @Override
+        public WeightType type() {
+            return stored.type();
+        }
+
+        @Override
+        public long rows() {
+            return stored.rows();
+        }
+
+        @Override
+        public long columns() {
+            return stored.columns();
+        }
+
+        @Override
+        public void read(long offset, ByteBuffer target) {
+            stored.read(offset, target);
+        }
+    }
+
+    /** A random order of columns. */
+    static int[] order(int columns, Random random) {
+        List<Integer> order = new ArrayList<>(IntStream.range(0, columns).boxed().toList());
+        Collections.shuffle(order, random);
+        return order.stream().mapToInt(Integer::intValue).toArray();
     }
 
     static Source source(WeightType type, int rows, int columns, float[] values) {

@@ -307,8 +307,8 @@ public final class ModelLoader {
         return new ModelInfo(
                 name == null ? checkpoint.path().toString() : name.toString(),
                 c.architecture(),
-                parameters(c, false),
-                parameters(c, true),
+                QwenTensors.parameters(c),
+                QwenTensors.activeParameters(c),
                 c.layers(),
                 c.hiddenSize(),
                 c.heads(),
@@ -324,16 +324,6 @@ public final class ModelLoader {
                 plan.layout().bytes(),
                 ops.description(),
                 Set.copyOf(endTokens(checkpoint, tokenizer)));
-    }
-
-    /** Parameters of a decoder, or those that a token is computed with. */
-    private static long parameters(QwenConfig config, boolean active) {
-        long parameters = 0;
-        for (QwenTensors.Expected e : QwenTensors.of(config)) {
-            boolean some = active && e.kind() == QwenTensors.Kind.STACK;
-            parameters += (some ? config.experts().used() : e.count()) * e.rows() * e.columns();
-        }
-        return parameters;
     }
 
     private static Set<Integer> endTokens(Checkpoint checkpoint, @Nullable Tokenizer tokenizer) {

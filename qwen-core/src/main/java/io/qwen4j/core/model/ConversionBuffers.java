@@ -15,26 +15,26 @@ final class ConversionBuffers {
         byte[] out = new byte[0];
         float[] values = new float[0];
 
-        private void fit(int inBytes, int outBytes, int columns) {
+        private void fit(int inBytes, int outBytes, int valueCount) {
             if (in.length < inBytes) {
                 in = new byte[inBytes];
             }
             if (out.length < outBytes) {
                 out = new byte[outBytes];
             }
-            if (values.length < columns) {
-                values = new float[columns];
+            if (values.length < valueCount) {
+                values = new float[valueCount];
             }
         }
     }
 
     /** Memory of at least these sizes, with any contents. */
-    Buffers take(int inBytes, int outBytes, int columns) {
+    Buffers take(int inBytes, int outBytes, int valueCount) {
         Buffers buffers = idle.poll();
         if (buffers == null) {
             buffers = new Buffers();
         }
-        buffers.fit(inBytes, outBytes, columns);
+        buffers.fit(inBytes, outBytes, valueCount);
         return buffers;
     }
 

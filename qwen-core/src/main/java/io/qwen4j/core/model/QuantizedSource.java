@@ -10,7 +10,8 @@ import java.util.stream.IntStream;
 
 /**
  * A tensor whose rows are converted to another type while they are read. Rows of one read are converted on all processors; a row that two
- * reads share is converted twice, so reads should be large. To a wider type the conversion is exact.
+ * reads share is converted twice, so reads should be large. To a wider type the conversion is exact. Columns that are stored in another order
+ * get their own.
  */
 final class QuantizedSource implements TensorSource {
     // Values of a piece of work: small enough to share a read among processors, large enough to hide the cost of handing it out.
@@ -71,7 +72,7 @@ final class QuantizedSource implements TensorSource {
             long row = firstRow + (long) piece * pieceRows;
             int count = (int) Math.min(pieceRows, firstRow + rows - row);
             ConversionBuffers.Buffers memory = buffers.take(
-                    Math.toIntExact(count * source.type().rowBytes(columns)), Math.toIntExact(count * rowBytes), columns);
+                    Math.toIntExact(count * source.type().rowBytes(columns)), Math.toIntExact(count * rowBytes), 2 * columns);
             try {
                 convert(row, count, memory);
                 long begin = row * rowBytes;
@@ -86,12 +87,16 @@ final class QuantizedSource implements TensorSource {
 
     private void convert(long firstRow, int rows, ConversionBuffers.Buffers memory) {
         int sourceRowBytes = (int) source.type().rowBytes(columns);
+        int[] order = source.columnOrder();
         source.read(firstRow * sourceRowBytes, ByteBuffer.wrap(memory.in, 0, rows * sourceRowBytes));
         float[] values = memory.values;
         BlockCodec from = BlockCodec.of(source.type());
         BlockCodec to = BlockCodec.of(type);
         for (int r = 0; r < rows; r++) {
-            from.decode(memory.in, r * sourceRowBytes, values, 0, columns);
+            from.decode(memory.in, r * sourceRowBytes, values, order == null ? 0 : columns, columns);
+            for (int i = 0; order != null && i < columns; i++) {
+                values[order[i]] = values[columns + i];
+            }
             checkFinite(values, firstRow + r);
             to.encode(values, 0, memory.out, (int) (r * rowBytes), columns);
         }

@@ -37,6 +37,7 @@ public final class Quantizer {
      * @param listener hears of the stage {@code quantize}, in bytes of the new file
      */
     public static void quantizeFile(Path model, WeightType type, Path output, ModelLimits limits, ProgressListener listener) {
+        checkType(type);
         checkOutput(model, output);
         try (Checkpoint checkpoint = CheckpointReader.open(model, limits)) {
             refuseReward(checkpoint);
@@ -76,6 +77,13 @@ public final class Quantizer {
     static GgufWriter.Tensor entry(QwenTensors.Expected tensor, WeightType type) {
         long[] shape = tensor.kind() == QwenTensors.Kind.ROW ? new long[] {tensor.columns()} : tensor.shape();
         return new GgufWriter.Tensor(GgufNames.toGguf(tensor.name()), type, Arrays.stream(shape).boxed().toList());
+    }
+
+    /** Refuses types that GGUF does not have. */
+    static void checkType(WeightType type) {
+        if (!type.isGguf()) {
+            throw new IllegalArgumentException("GGUF has no type " + type);
+        }
     }
 
     /** Refuses to write where a directory is. */

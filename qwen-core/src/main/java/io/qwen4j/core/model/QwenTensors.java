@@ -171,6 +171,17 @@ public final class QwenTensors {
         table.add(matrix(layer(i, SHARED_DOWN), d, shared));
     }
 
+    /** Number of a decoder's parameters. */
+    public static long parameters(QwenConfig c) {
+        return of(c).stream().mapToLong(e -> e.count() * e.rows() * e.columns()).sum();
+    }
+
+    /** Number of the parameters that a token is computed with: of routed experts those that are used. */
+    public static long activeParameters(QwenConfig c) {
+        long used = c.experts() == null ? 0 : c.experts().used();
+        return of(c).stream().mapToLong(e -> (e.kind() == Kind.STACK ? used : 1) * e.rows() * e.columns()).sum();
+    }
+
     /** The tensors where each expert has its own, made one by one: a damaged configuration may ask for millions. */
     public static Stream<Expected> separate(QwenConfig c) {
         return of(c).stream().flatMap(e -> e.kind() == Kind.STACK ? IntStream.range(0, e.count()).mapToObj(e::part) : Stream.of(e));

@@ -61,6 +61,7 @@ public final class Synthesizer {
      */
     public static void synthesizeFile(
             String name, QwenConfig config, int ordinary, WeightType type, long seed, Path output, ProgressListener listener) {
+        Quantizer.checkType(type);
         Quantizer.checkIsNoDirectory(output);
         Map<String, GgufValue> metadata = GgufExport.metadata(name, config, type);
         SyntheticVocabulary.addTo(metadata, ordinary, config.vocabularyRows());

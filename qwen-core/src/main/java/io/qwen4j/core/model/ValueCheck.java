@@ -32,8 +32,10 @@ final class ValueCheck {
 
     private static ModelFileException error(TensorSource source, long index) {
         String what = source.type().isQuantized() ? "the scale of the block of value " : "value ";
+        int[] order = source.columnOrder();
+        long column = index % source.columns();
         return new ModelFileException(Reason.VALUE, null, "tensor " + source.name() + ": " + what + "[" + index / source.columns() + ", "
-                + index % source.columns() + "] is NaN or infinite, expected a finite number");
+                + (order == null ? column : order[(int) column]) + "] is NaN or infinite, expected a finite number");
     }
 
     /** First byte of the first bad number, or -1. */
@@ -66,7 +68,7 @@ final class ValueCheck {
     private static int[] halves(WeightType type) {
         return switch (type) {
             case F32, BF16 -> new int[0];
-            case F16, Q4_0, Q5_0, Q8_0, IQ4_NL, IQ4_XS -> new int[] {0};
+            case F16, Q4_0, Q5_0, Q8_0, IQ4_NL, IQ4_XS, INT4_G32, INT4_G128, INT8_G32, INT8_G128 -> new int[] {0};
             case Q4_1, Q5_1, Q4_K, Q5_K -> new int[] {0, 2};
             case Q2_K -> new int[] {80, 82};
             case Q3_K -> new int[] {108};

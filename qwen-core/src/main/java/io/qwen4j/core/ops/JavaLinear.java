@@ -46,14 +46,14 @@ final class JavaLinear implements Workers.Task {
     @Override
     public void run(int piece, int worker) {
         int n = matrix.columns();
-        if (decoded[worker].length < PIECE_ROWS * n) {
-            decoded[worker] = new float[PIECE_ROWS * n];
+        if (decoded[worker].length < (PIECE_ROWS + 1) * n) {
+            decoded[worker] = new float[(PIECE_ROWS + 1) * n];
         }
         float[] w = decoded[worker];
         int first = piece * PIECE_ROWS;
         int count = Math.min(PIECE_ROWS, rows - first);
         for (int i = 0; i < count; i++) {
-            matrix.decodeRow(firstRow + first + i, w, i * n);
+            matrix.decodeRow(firstRow + first + i, w, i * n, PIECE_ROWS * n);
         }
         for (int t = 0; t < tokens; t++) {
             int from = t * n;

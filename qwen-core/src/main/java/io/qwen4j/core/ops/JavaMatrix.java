@@ -4,6 +4,7 @@ import io.qwen4j.core.quant.BlockCodec;
 import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.function.LongConsumer;
+import org.jspecify.annotations.Nullable;
 
 /** A matrix in the blocks of its file; rows are decoded when they are used. */
 final class JavaMatrix implements Weight {
@@ -18,7 +19,8 @@ final class JavaMatrix implements Weight {
     private Part[] parts;
 
     /** Rows of one source. */
-    private record Part(BlockCodec codec, int firstRow, int rowBytes, int rowsPerChunk, byte[][] chunks) {}
+    private record Part(
+            BlockCodec codec, int firstRow, int rowBytes, int rowsPerChunk, byte[][] chunks, int @Nullable [] columnOrder) {}
 
     JavaMatrix(List<TensorSource> sources, LongConsumer progress) {
         this(sources, progress, CHUNK_BYTES);
@@ -63,18 +65,33 @@ final class JavaMatrix implements Weight {
             }
             chunks[i] = chunk;
         }
-        return new Part(BlockCodec.of(source.type()), firstRow, rowBytes, rowsPerChunk, chunks);
+        return new Part(BlockCodec.of(source.type()), firstRow, rowBytes, rowsPerChunk, chunks, source.columnOrder());
     }
 
-    /** Decodes a row into {@code values[at]} and following. */
+    /** Decodes a row into {@code values[at]} and following; the columns must be stored as they are. */
     void decodeRow(int row, float[] values, int at) {
+        decodeRow(row, values, at, -1);
+    }
+
+    /** Decodes a row into {@code values[at]} and following; {@code values[scratch]} and following have room for another row. */
+    void decodeRow(int row, float[] values, int at, int scratch) {
         int i = parts.length - 1;
         while (parts[i].firstRow > row) {
             i--;
         }
         Part part = parts[i];
         int r = row - part.firstRow;
-        part.codec.decode(part.chunks[r / part.rowsPerChunk], r % part.rowsPerChunk * part.rowBytes, values, at, columns);
+        int[] order = part.columnOrder;
+        if (order != null && scratch < 0) {
+            throw new IllegalArgumentException("the columns of an embedding have another order");
+        }
+        int to = order == null ? at : scratch;
+        part.codec.decode(part.chunks[r / part.rowsPerChunk], r % part.rowsPerChunk * part.rowBytes, values, to, columns);
+        if (order != null) {
+            for (int c = 0; c < columns; c++) {
+                values[at + order[c]] = values[scratch + c];
+            }
+        }
     }
 
     @Override

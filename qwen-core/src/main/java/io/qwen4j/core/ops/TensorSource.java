@@ -2,6 +2,7 @@ package io.qwen4j.core.ops;
 
 import io.qwen4j.WeightType;
 import java.nio.ByteBuffer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A weight tensor that can be read: a matrix, row-major, or a vector (one row). Shape, type and size were checked before.
@@ -20,6 +21,14 @@ public interface TensorSource {
 
     /** Columns; the last dimension, a whole number of blocks of {@link #type()}. */
     long columns();
+
+    /**
+     * Which column of the matrix each stored column is, where they are stored in another order: value c of a row as it is read is value
+     * {@code columnOrder()[c]} of the matrix. A permutation; null if the columns are stored as they are. Not to be changed.
+     */
+    default int @Nullable [] columnOrder() {
+        return null;
+    }
 
     /** Size in bytes: {@code rows * type.rowBytes(columns)}. */
     default long byteSize() {

@@ -32,6 +32,7 @@ final class BlockCodecs {
             case Q6_K -> new Q6KCodec();
             case IQ4_NL -> new Iq4NlCodec();
             case IQ4_XS -> new Iq4XsCodec();
+            case INT4_G32, INT4_G128, INT8_G32, INT8_G128 -> new GroupCodec(type);
         };
     }
 

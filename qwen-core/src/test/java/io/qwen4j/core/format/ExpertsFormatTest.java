@@ -295,7 +295,7 @@ class ExpertsFormatTest {
     @Test
     void everyTypeOfWeightIsWrittenForExperts() {
         Path model = GoldenFiles.unpack("moe", temp);
-        for (WeightType type : Arrays.asList(WeightType.values())) {
+        for (WeightType type : Arrays.stream(WeightType.values()).filter(WeightType::isGguf).toList()) {
             Path file = temp.resolve(type + ".gguf");
             Quantizer.quantizeFile(model, type, file, ModelLimits.DEFAULT, ProgressListener.none());
             try (Checkpoint checkpoint = CheckpointReader.open(file, ModelLimits.DEFAULT)) {

@@ -11,6 +11,7 @@ import io.qwen4j.WeightType;
 import io.qwen4j.core.model.QwenConfig;
 import io.qwen4j.core.model.SparseBudgets;
 import io.qwen4j.core.testing.GgufBytes;
+import io.qwen4j.core.testing.PackedCheckpoints;
 import io.qwen4j.core.testing.SafetensorsBuilder;
 import io.qwen4j.core.testing.TinyCheckpoints;
 import java.io.IOException;
@@ -106,6 +107,52 @@ class FormatFuzzTest {
         GgufBytes good = GgufBytes.decoder(EXPERTS, WeightType.Q8_0);
         good.write(file);
         fuzz(file, file, Files.readAllBytes(file), good.header().length);
+    }
+
+    @Test
+    void quantizedConfig() throws IOException {
+        var form = new PackedCheckpoints.Form(false, 4, 32, 1, true, false);
+        Path model = PackedCheckpoints.write(temp.resolve("m"), SMALL, form, 1);
+        Path file = model.resolve("config.json");
+        byte[] good = Files.readAllBytes(file);
+        // Damage of the rest of the file is tried elsewhere.
+        fuzz(model, file, good, new String(good, StandardCharsets.UTF_8).indexOf('}') + 1);
+    }
+
+    @Test
+    void quantizedTensors() throws IOException {
+        var form = new PackedCheckpoints.Form(true, 4, 32, 0, false, false);
+        Path model = PackedCheckpoints.write(temp.resolve("m"), SMALL, form, 1);
+        Path file = model.resolve("model.safetensors");
+        SafetensorsBuilder good = PackedCheckpoints.packed(SMALL, form, 1);
+        Random random = random("quantized tensors");
+        byte[] header = good.header().getBytes(StandardCharsets.UTF_8);
+        for (long end = end(); System.currentTimeMillis() < end; ) {
+            byte[] damaged = damage(random, header, header.length);
+            SafetensorsBuilder.write(file, damaged, good.data());
+            check(model, damaged);
+        }
+        assertEquals(List.of(), Refusals.openBelow(temp));
+    }
+
+    @Test
+    void groupIndex() throws IOException {
+        var form = new PackedCheckpoints.Form(false, 4, 32, 1, true, false);
+        Path model = PackedCheckpoints.write(temp.resolve("m"), SMALL, form, 1);
+        Path file = model.resolve("model.safetensors");
+        SafetensorsBuilder good = PackedCheckpoints.packed(SMALL, form, 1);
+        byte[] header = good.header().getBytes(StandardCharsets.UTF_8);
+        byte[] data = good.data();
+        Random random = random("group index");
+        for (long end = end(); System.currentTimeMillis() < end; ) {
+            byte[] damaged = data.clone();
+            for (int i = random.nextInt(200); i >= 0; i--) {
+                number(damaged, random.nextInt(damaged.length), 4, BOUNDARIES[random.nextInt(BOUNDARIES.length)]);
+            }
+            SafetensorsBuilder.write(file, header, damaged);
+            check(model, damaged);
+        }
+        assertEquals(List.of(), Refusals.openBelow(temp));
     }
 
     @Test

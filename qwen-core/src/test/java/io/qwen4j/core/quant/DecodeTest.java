@@ -8,6 +8,7 @@ import io.qwen4j.core.testing.GoldenFiles;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -18,7 +19,7 @@ class DecodeTest {
 
     static List<WeightType> quantized() {
         List<WeightType> out = new ArrayList<>(List.of(WeightType.values()));
-        out.removeIf(type -> !type.isQuantized());
+        out.removeIf(type -> !type.isQuantized() || !type.isGguf());
         return out;
     }
 
@@ -36,6 +37,26 @@ class DecodeTest {
         BlockCodec.of(type).decode(shifted, 5, actual, 3, expected.length);
         for (int i = 0; i < expected.length; i++) {
             assertEquals(Float.floatToRawIntBits(expected[i]), Float.floatToRawIntBits(actual[i + 3]), "value " + i);
+        }
+    }
+
+    /** {@code d (q - z)} in exact arithmetic, for random bytes. */
+    @ParameterizedTest
+    @EnumSource(mode = EnumSource.Mode.MATCH_ALL, names = "INT.*")
+    void groupsWithZeroPointsAreExact(WeightType type) {
+        Random random = new Random(5);
+        int count = 100;
+        byte[] blocks = new byte[count * type.blockBytes()];
+        random.nextBytes(blocks);
+        float[] actual = new float[count * type.blockSize()];
+        BlockCodec.of(type).decode(blocks, 0, actual, 0, actual.length);
+        for (int i = 0; i < actual.length; i++) {
+            int block = i / type.blockSize() * type.blockBytes();
+            int e = i % type.blockSize();
+            boolean fourBits = type.name().startsWith("INT4");
+            int code = fourBits ? blocks[block + 3 + e / 32 * 16 + e % 16] >> (e % 32 < 16 ? 0 : 4) & 15 : blocks[block + 3 + e] & 255;
+            double d = HalfFloats.f16ToFloat(blocks[block] & 255 | (blocks[block + 1] & 255) << 8);
+            assertEquals((float) (d * (code - (blocks[block + 2] & 255))), actual[i], "value " + i);
         }
     }
 

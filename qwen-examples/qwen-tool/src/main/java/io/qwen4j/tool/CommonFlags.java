@@ -13,6 +13,9 @@ import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /** The options every command takes: which model, and how it is loaded. */
 final class CommonFlags {
@@ -34,6 +37,8 @@ final class CommonFlags {
             Option.flag("--verbose", "show log messages, and where an error came from"),
             Option.flag("--help", "show the help of the command"));
 
+    private static final WeightType[] TYPES = Stream.of(WeightType.values()).filter(WeightType::isGguf).toArray(WeightType[]::new);
+
     private CommonFlags() {}
 
     /** Checks all values, so that a wrong one is wrong usage with every command. */
@@ -52,7 +57,7 @@ final class CommonFlags {
             options.activations(activations);
         }
         options.instructionSet(arguments.choice("--isa", InstructionSet.values()));
-        options.quantization(arguments.choice("--quantization", WeightType.values()));
+        options.quantization(weightType(arguments, "--quantization"));
         options.threads(arguments.integer("--threads", 1, 0));
         options.contextLength(arguments.integer("--context", 1, 0));
         options.prefillSlice(arguments.integer("--prefill-slice", 1, LoadOptions.DEFAULT.prefillSlice()));
@@ -65,6 +70,16 @@ final class CommonFlags {
             throw new UsageException(e.getMessage());
         }
         return options;
+    }
+
+    /** A type that a model can be converted to. */
+    static @Nullable WeightType weightType(Arguments arguments, String option) {
+        return arguments.choice(option, TYPES);
+    }
+
+    /** Names of the types that a model can be converted to. */
+    static String weightTypes() {
+        return Stream.of(TYPES).map(WeightType::name).collect(Collectors.joining(", "));
     }
 
     /**

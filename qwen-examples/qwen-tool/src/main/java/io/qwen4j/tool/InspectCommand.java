@@ -44,10 +44,6 @@ final class InspectCommand implements Command {
         }
     }
 
-    private static long parameters(ModelFileInfo info) {
-        return info.tensors().stream().mapToLong(t -> t.shape().stream().reduce(1L, Math::multiplyExact)).sum();
-    }
-
     private static long bytes(ModelFileInfo info) {
         return info.tensors().stream().mapToLong(ModelFileInfo.Tensor::bytes).sum();
     }
@@ -57,7 +53,8 @@ final class InspectCommand implements Command {
         json.writeStringField("model", path.toString());
         json.writeStringField("format", info.format());
         json.writeStringField("positions", info.positions());
-        json.writeNumberField("parameters", parameters(info));
+        json.writeStringField("quantization", info.quantization());
+        json.writeNumberField("parameters", info.parameters());
         json.writeNumberField("tensor_bytes", bytes(info));
         json.writeObjectFieldStart("metadata");
         for (Map.Entry<String, String> entry : info.metadata().entrySet()) {
@@ -85,7 +82,8 @@ final class InspectCommand implements Command {
         out.println("model       " + path);
         out.println("format      " + info.format());
         out.println("positions   " + info.positions());
-        out.println(String.format(Locale.ROOT, "parameters  %,d", parameters(info)));
+        out.println("weights     " + info.quantization());
+        out.println(String.format(Locale.ROOT, "parameters  %,d", info.parameters()));
         out.println(String.format(Locale.ROOT, "tensors     %,d in %,d bytes", info.tensors().size(), bytes(info)));
         Map<String, Long> types = info.tensors().stream()
                 .collect(Collectors.groupingBy(ModelFileInfo.Tensor::type, TreeMap::new, Collectors.counting()));

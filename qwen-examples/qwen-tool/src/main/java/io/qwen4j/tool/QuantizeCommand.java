@@ -27,7 +27,7 @@ final class QuantizeCommand implements Command {
 
     @Override
     public String details() {
-        return "Types: " + String.join(", ", List.of(WeightType.values()).stream().map(WeightType::name).toList())
+        return "Types: " + CommonFlags.weightTypes()
                 + ". Norms and biases are F32; a row that is no whole number of blocks gets the fallback type of the GGUF convention.";
     }
 
@@ -45,7 +45,7 @@ final class QuantizeCommand implements Command {
         }
         arguments.requiredText("--type");
         Path output = Path.of(arguments.requiredText("--output"));
-        WeightType type = arguments.choice("--type", WeightType.values());
+        WeightType type = CommonFlags.weightType(arguments, "--type");
         if (type == null) {
             throw new UsageException("--type is missing");
         }

@@ -32,7 +32,7 @@ final class SynthesizeCommand implements Command {
 
     @Override
     public String details() {
-        return "Sizes: " + SHAPES + ". Types: " + Stream.of(WeightType.values()).map(WeightType::name).collect(Collectors.joining(", "))
+        return "Sizes: " + SHAPES + ". Types: " + CommonFlags.weightTypes()
                 + ". Tensors get the types that qwen quantize gives them. The model answers nonsense.";
     }
 
@@ -54,7 +54,7 @@ final class SynthesizeCommand implements Command {
     public void run(Arguments arguments, Streams streams) throws IOException {
         ModelShape shape = shape(arguments.requiredText("--shape"));
         arguments.requiredText("--type");
-        WeightType type = arguments.choice("--type", WeightType.values());
+        WeightType type = CommonFlags.weightType(arguments, "--type");
         if (type == null) {
             throw new UsageException("--type is missing");
         }

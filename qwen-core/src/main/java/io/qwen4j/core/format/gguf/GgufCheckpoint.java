@@ -40,7 +40,8 @@ public final class GgufCheckpoint implements Checkpoint {
         GgufConfig.checkArchitecture(metadata);
         this.places = places(files);
         this.config = GgufConfig.read(metadata, vocabularyRows(limits), places.keySet(), limits);
-        TensorChecks.check(this, QwenTensors.of(config), Arrays.toString(WeightType.values()), GgufNames::toGguf);
+        WeightType[] types = Arrays.stream(WeightType.values()).filter(WeightType::isGguf).toArray(WeightType[]::new);
+        TensorChecks.check(this, QwenTensors.of(config), Arrays.toString(types), GgufNames::toGguf);
         this.defaults = GgufGenerationDefaults.read(metadata, config.vocabularyRows());
     }
 
@@ -153,7 +154,7 @@ public final class GgufCheckpoint implements Checkpoint {
             GgufTensor t = place.tensor();
             tensors.add(new ModelFileInfo.Tensor(t.name(), t.type().name(), t.shape(), t.bytes()));
         }
-        return new ModelFileInfo("gguf", config.rope().description(), Collections.unmodifiableMap(texts), tensors);
+        return new ModelFileInfo("gguf", config.rope().description(), "by type of tensor", QwenTensors.parameters(config), Collections.unmodifiableMap(texts), tensors);
     }
 
     @Override

@@ -174,6 +174,7 @@ public final class GgufExport {
             case IQ4_NL -> 25;
             case IQ4_XS -> 30;
             case BF16 -> 32;
+            case INT4_G32, INT4_G128, INT8_G32, INT8_G128 -> throw new IllegalArgumentException("GGUF has no type " + type);
         };
     }
 }

@@ -88,12 +88,13 @@ final class GgufTensorReader {
 
     private WeightType type(String name, int number) {
         @Nullable WeightType type =
-                Arrays.stream(WeightType.values()).filter(t -> t.ggmlType() == number).findFirst().orElse(null);
+                Arrays.stream(WeightType.values()).filter(t -> t.isGguf() && t.ggmlType() == number).findFirst().orElse(null);
         if (type == null) {
             throw in.error(
                     Reason.UNSUPPORTED,
                     "the tensor " + name + " has the ggml type " + number + "; those that run: "
                             + Arrays.stream(WeightType.values())
+                                    .filter(WeightType::isGguf)
                                     .map(t -> t + " (" + t.ggmlType() + ")")
                                     .collect(Collectors.joining(", ")));
         }

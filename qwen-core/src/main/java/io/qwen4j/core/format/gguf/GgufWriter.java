@@ -48,8 +48,11 @@ public final class GgufWriter implements AutoCloseable {
      * @param shape dimensions, the slowest first
      */
     public record Tensor(String name, WeightType type, List<Long> shape) {
-        /** Checks that rows are whole blocks. */
+        /** Checks that GGUF has the type, and that rows are whole blocks. */
         public Tensor {
+            if (!type.isGguf()) {
+                throw new IllegalArgumentException("GGUF has no type " + type);
+            }
             shape = List.copyOf(shape);
             type.rowBytes(shape.get(shape.size() - 1));
         }

@@ -122,12 +122,6 @@ final class HfConfig {
         if (!activation.equals("silu")) {
             throw json.error(Reason.UNSUPPORTED, "hidden_act " + activation + " is not supported, silu is");
         }
-        if (json.has("quantization_config")) {
-            String method = json.object("quantization_config").string("quant_method", "(unnamed)");
-            throw json.error(
-                    Reason.UNSUPPORTED,
-                    "weights quantized with " + method + " are not supported by this version; BF16, F16, F32 and GGUF files are");
-        }
         if (json.number("partial_rotary_factor", 1) != 1) {
             throw json.error(Reason.UNSUPPORTED, "partial_rotary_factor other than 1 is not supported");
         }

@@ -44,7 +44,7 @@ class GgufWriterTest {
     Path temp;
 
     @ParameterizedTest
-    @EnumSource(WeightType.class)
+    @EnumSource(mode = EnumSource.Mode.MATCH_NONE, names = "INT.*")
     void writesWhatTheReaderReads(WeightType type) {
         var config = new QwenConfig("qwen2", 2, 256, 8, 2, 32, 512, 96, false, 1e-6f, 128, new QwenConfig.Rope(10000, null));
         var random = new Random(7);
