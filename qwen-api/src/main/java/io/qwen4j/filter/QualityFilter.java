@@ -88,8 +88,8 @@ public record QualityFilter(Scorer scorer, List<Threshold> thresholds, OnError o
     /**
      * Judges documents, several at a time. Verdicts come in the order of the documents. The source is read on the thread that reads the
      * verdicts, at most {@link #inFlight()} documents ahead, so it may be endless. An error of a document or of the source is thrown where
-     * its verdict would come. Closing the stream, or interrupting the thread that reads it, cancels what is being scored; a stream that was
-     * read to its end or that threw needs no closing.
+     * its verdict would come. Closing the stream, from any thread, or interrupting the one that reads it cancels what is being scored; who
+     * reads then gets {@link CancelledException}. A stream that was read to its end or that threw needs no closing.
      *
      * @param documents the texts; closed with the stream
      * @return their verdicts, a sequential stream

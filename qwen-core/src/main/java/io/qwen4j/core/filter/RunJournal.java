@@ -68,14 +68,22 @@ record RunJournal(
                     json.integer("output_bytes"),
                     json.integer("rejected_bytes"),
                     RunTotals.read(json.object("totals"), dimensions));
-            if (journal.inputBytes < 0 || journal.outputBytes < 0 || journal.rejectedBytes < 0) {
-                throw new FilterException(Reason.JOURNAL, file, "expected lengths of at least 0, found " + journal.inputBytes + ", "
-                        + journal.outputBytes + " and " + journal.rejectedBytes, null);
-            }
+            journal.check(file);
             return journal;
         } catch (ModelFileException e) {
             throw new FilterException(Reason.JOURNAL, file, "expected the journal of a run, found another file or a damaged one ("
                     + e.getMessage() + "); overwriting begins anew", e);
+        }
+    }
+
+    private void check(Path file) {
+        if (inputBytes < 0 || outputBytes < 0 || rejectedBytes < 0) {
+            throw new FilterException(Reason.JOURNAL, file, "expected lengths of at least 0, found " + inputBytes + ", " + outputBytes
+                    + " and " + rejectedBytes, null);
+        }
+        if (totals.lines != totals.kept + totals.rejected + totals.blank) {
+            throw new FilterException(Reason.JOURNAL, file, "expected lines that are kept, rejected or blank, found " + totals.lines
+                    + " lines and " + totals.kept + ", " + totals.rejected + " and " + totals.blank, null);
         }
     }
 

@@ -26,14 +26,14 @@ final class FilterCommand implements Command {
 
     @Override
     public String details() {
-        return "Input and output are JSON Lines. An instruct model rates each document along the dimensions: its score is the expected value "
-                + "of the rating under the probabilities of the digits, computed from one prefill without generating; the document is "
-                + "computed once for all dimensions. --score perplexity takes the perplexity of the document instead. Lines that pass all "
-                + "thresholds are kept in their order, byte for byte but for a field with the scores before the closing brace; blank lines "
-                + "are left out. Control tokens in documents are ordinary text. Killed at any point, the same command goes on where it was, "
-                + "and the output is that of a run that was not killed; OUTPUT.journal says how far it is, and remains. With another model, "
-                + "other options or changed lines it is refused; --on-error may be given after a run that an error ended. The input may grow: "
-                + "the same command then filters what is new. What is shown at the end counts all runs.";
+        return "Input and output are JSON Lines. An instruct model rates each document along the dimensions: its score is the expected "
+                + "value of the rating under the probabilities of the digits, computed from one prefill without generating; the document "
+                + "is computed once for all dimensions. --score perplexity takes the perplexity of the document instead. Lines that pass "
+                + "all thresholds are kept in their order, byte for byte but for a field with the scores before the closing brace; blank "
+                + "lines are left out. Control tokens in documents are ordinary text. Killed at any point, the same command goes on where "
+                + "it was, and the output is that of a run that was not killed; OUTPUT.journal says how far it is, and remains. With "
+                + "another model, other options or changed lines it is refused; --on-error may be given after a run that an error ended. "
+                + "The input may grow: the same command then filters what is new. What is shown at the end counts all runs.";
     }
 
     @Override

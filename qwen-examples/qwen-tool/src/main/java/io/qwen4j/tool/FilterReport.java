@@ -24,7 +24,10 @@ record FilterReport(FilterSummary summary, ModelInfo model) {
         StringBuilder text = new StringBuilder();
         line(text, "model", model.name());
         line(text, "backend", model.backend());
-        line(text, "lines", summary.lines() + (summary.resumedLines() == 0 ? "" : ", " + summary.resumedLines() + " of them in earlier runs"));
+        line(
+                text,
+                "lines",
+                summary.lines() + (summary.resumedLines() == 0 ? "" : ", " + summary.resumedLines() + " of them in earlier runs"));
         long judged = summary.kept() + summary.rejected();
         line(text, "kept", summary.kept() + (judged == 0 ? "" : String.format(Locale.ROOT, " (%.1f %%)", 100.0 * summary.kept() / judged)));
         line(text, "rejected", String.valueOf(summary.rejected()));
@@ -41,11 +44,13 @@ record FilterReport(FilterSummary summary, ModelInfo model) {
         for (DimensionSummary dimension : summary.dimensions()) {
             if (dimension.scored() > 0) {
                 line(text, dimension.dimension(), String.format(
-                        Locale.ROOT, "mean %.3f, %.3f to %.3f, mass %.1f %%", dimension.mean(), dimension.least(), dimension.most(),
-                        100 * dimension.meanMass()));
+                        Locale.ROOT, "mean %.3f, %.3f to %.3f", dimension.mean(), dimension.least(), dimension.most())
+                        + (dimension.meanMass() == 1 ? "" : String.format(Locale.ROOT, ", mass %.1f %%", 100 * dimension.meanMass())));
             }
         }
-        line(text, "time", FilterLine.time(summary.elapsed()));
+        double seconds = Math.max(1e-9, summary.elapsed().toNanos() / 1e9);
+        line(text, "time", String.format(
+                Locale.ROOT, "%s, %.1f lines/s", FilterLine.time(summary.elapsed()), (summary.lines() - summary.resumedLines()) / seconds));
         return text.toString();
     }
 
