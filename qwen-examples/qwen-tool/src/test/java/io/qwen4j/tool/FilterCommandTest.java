@@ -17,6 +17,7 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.opentest4j.TestAbortedException;
 
 /** {@code qwen filter}, in this process and in ones that are killed. */
 @Timeout(600)
@@ -27,6 +28,10 @@ class FilterCommandTest {
     Path temporary;
 
     private Path writeDocuments(int count) throws IOException {
+        return writeDocuments(count, "");
+    }
+
+    private Path writeDocuments(int count, String more) throws IOException {
         Random random = new Random(7);
         StringBuilder text = new StringBuilder();
         for (int i = 0; i < count; i++) {
@@ -34,7 +39,7 @@ class FilterCommandTest {
             for (int w = 1 + random.nextInt(30); w >= 0; w--) {
                 text.append(WORDS[random.nextInt(WORDS.length)]).append(w == 0 ? "." : " ");
             }
-            text.append("\"}\n");
+            text.append('"').append(more).append("}\n");
         }
         return Files.writeString(temporary.resolve("in.jsonl"), text);
     }
@@ -151,9 +156,13 @@ class FilterCommandTest {
     /** SIGKILL before the first journal, right after one, and in between, until the run gets to its end. */
     @Test
     void aKilledRunThatIsResumedLeavesTheBytesOfOneThatWasNot() throws Exception {
-        int count = 1500;
+        int count = 1200;
         writeDocuments(count);
-        String[] scoring = {"--dimension", "facts=how correct it is", "--min", "3.1", "--in-flight", "6"};
+        Path question = Files.writeString(temporary.resolve("question"), "{document}\n\n{name}: {description}?");
+        String[] scoring = {
+            "--dimension", "facts=correct", "--dimension", "style=good", "--question", question.toString(), "--min", "3.1", "--in-flight", "3",
+            "--threads", "1"
+        };
         String[] whole = Arrays.copyOf(scoring, scoring.length + 2);
         whole[scoring.length] = "--rejected";
         whole[scoring.length + 1] = temporary.resolve("whole-rejected").toString();
@@ -171,7 +180,7 @@ class FilterCommandTest {
                 // As soon as it has written a journal, then after some time, so that kills fall on any part of the work.
                 for (int i = 0; i < 12_000 && process.isAlive(); i++) {
                     if (kills == 0 ? Files.exists(temporary.resolve("parts")) : journaledLines(journal) > lines) {
-                        ended = process.waitFor(kills == 0 ? 0 : random.nextInt(400), TimeUnit.MILLISECONDS);
+                        ended = process.waitFor(kills == 0 ? 0 : random.nextInt(500), TimeUnit.MILLISECONDS);
                         break;
                     }
                     Thread.sleep(5);
@@ -192,7 +201,7 @@ class FilterCommandTest {
             lines = now;
             assertTrue(kills < 200, "does not get on");
         }
-        assertTrue(kills >= 3 && goneOn >= 2, kills + " kills, " + goneOn + " times gone on");
+        assertTrue(kills >= 2 && goneOn >= 1, kills + " kills, " + goneOn + " times gone on");
         assertArrayEquals(bytes("whole"), bytes("parts"));
         assertArrayEquals(bytes("whole-rejected"), bytes("parts-rejected"));
         assertEquals(count, Files.readAllLines(temporary.resolve("parts")).size()
@@ -204,9 +213,9 @@ class FilterCommandTest {
     @Test
     void aFullDiskLeavesARunThatGoesOn() throws Exception {
         if (!new File("/bin/sh").exists()) {
-            throw new org.opentest4j.TestAbortedException("skipped: limits of a file's size need /bin/sh");
+            throw new TestAbortedException("skipped: limits of a file's size need /bin/sh");
         }
-        writeDocuments(600);
+        writeDocuments(100, ", \"more\": \"" + "x".repeat(600) + "\"");
         String[] scoring = {"--score", "perplexity", "--backend", "java"};
         Tool.run(words("whole", scoring)).succeeded();
         assertTrue(bytes("whole").length > 40 * 1024, "the limit would not be reached");
@@ -218,7 +227,7 @@ class FilterCommandTest {
         assertTrue(error.contains(temporary.resolve("part") + ": writing failed: "), error);
         assertFalse(Arrays.equals(bytes("whole"), bytes("part")));
         String out = Tool.run(words("part", scoring)).succeeded().out();
-        assertTrue(out.contains("lines      600"), out);
+        assertTrue(out.contains("lines      100"), out);
         assertArrayEquals(bytes("whole"), bytes("part"));
     }
 }
