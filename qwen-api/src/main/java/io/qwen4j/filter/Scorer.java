@@ -57,7 +57,8 @@ public interface Scorer {
 
     /**
      * Everything that the scores depend on beside the document, as names and values. A run from file to file that was interrupted goes on
-     * only if they are the same. May compute.
+     * only if they are the same. May compute. None is named like one of the run itself: thresholds, on error, field, score field, most bytes
+     * of a line, rejected.
      *
      * @return the settings in the order in which they are told
      */

@@ -89,12 +89,18 @@ public final class FilterRun {
             thresholds.append(thresholds.isEmpty() ? "" : ", ").append(threshold.dimension()).append(' ').append(threshold.least())
                     .append(" to ").append(threshold.most());
         }
-        settings.put("thresholds", thresholds.isEmpty() ? "none" : thresholds.toString());
-        settings.put(ON_ERROR, filter.onError().name());
-        settings.put("field", names.field());
-        settings.put("score field", names.scoreField());
-        settings.put("most bytes of a line", String.valueOf(names.mostLineBytes()));
-        settings.put("rejected", names.rejected() == null ? "none" : String.valueOf(names.rejected().getFileName()));
+        Map<String, String> own = new LinkedHashMap<>();
+        own.put("thresholds", thresholds.isEmpty() ? "none" : thresholds.toString());
+        own.put(ON_ERROR, filter.onError().name());
+        own.put("field", names.field());
+        own.put("score field", names.scoreField());
+        own.put("most bytes of a line", String.valueOf(names.mostLineBytes()));
+        own.put("rejected", names.rejected() == null ? "none" : String.valueOf(names.rejected().getFileName()));
+        own.forEach((name, value) -> {
+            if (settings.put(name, value) != null) {
+                throw new IllegalArgumentException("the scorer has a setting named '" + name + "', which is one of the run");
+            }
+        });
         return settings;
     }
 

@@ -160,8 +160,8 @@ class FilterCommandTest {
         writeDocuments(count);
         Path question = Files.writeString(temporary.resolve("question"), "{document}\n\n{name}: {description}?");
         String[] scoring = {
-            "--dimension", "facts=correct", "--dimension", "style=good", "--question", question.toString(), "--min", "3.1", "--in-flight", "3",
-            "--threads", "1"
+            "--dimension", "facts=correct", "--dimension", "style=good", "--question", question.toString(), "--min", "3.1",
+            "--in-flight", "3", "--threads", "1"
         };
         String[] whole = Arrays.copyOf(scoring, scoring.length + 2);
         whole[scoring.length] = "--rejected";
