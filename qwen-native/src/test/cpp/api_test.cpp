@@ -32,6 +32,7 @@ void wrong_arguments() {
   checks.expect(qw_last_error(text, sizeof text) > 0 && qw_version(text, sizeof text) > 0 && qw_version(text, 0) == 0, "no message");
   qw_buffer_discard(x);
   checks.expect(qw_swiglu(backend, x, 1, x) == kInvalidArgument, "a discarded buffer is used");
+  checks.expect(qw_relu(backend, x, 1) == kInvalidArgument, "a discarded buffer is changed");
   qw_buffer_free(x);
   qw_backend_free(backend);
 }

@@ -181,6 +181,9 @@ int32_t qw_sigmoid_gate(int64_t backend, int64_t x, int64_t rows, int64_t gate) 
 int32_t qw_swiglu(int64_t backend, int64_t x, int64_t rows, int64_t out) {
   return guarded([&] { swiglu(object<Backend>(backend), object<Buffer>(x), rows, object<Buffer>(out)); });
 }
+int32_t qw_relu(int64_t backend, int64_t x, int64_t rows) {
+  return guarded([&] { relu(object<Backend>(backend), object<Buffer>(x), rows); });
+}
 int32_t qw_gather_outputs(int64_t backend, int64_t x, int64_t batch, int64_t out) {
   return guarded([&] { gather_outputs(object<Backend>(backend), object<Buffer>(x), BatchView(object<Buffer>(batch)), object<Buffer>(out)); });
 }

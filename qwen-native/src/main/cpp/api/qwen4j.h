@@ -68,6 +68,7 @@ int32_t qw_expert_linear(int64_t backend, int64_t x, int64_t routing, int64_t we
 int32_t qw_expert_linear_add(int64_t backend, int64_t x, int64_t routing, int64_t weight, int64_t y);
 int32_t qw_sigmoid_gate(int64_t backend, int64_t x, int64_t rows, int64_t gate);
 int32_t qw_swiglu(int64_t backend, int64_t x, int64_t rows, int64_t out);
+int32_t qw_relu(int64_t backend, int64_t x, int64_t rows);
 int32_t qw_gather_outputs(int64_t backend, int64_t x, int64_t batch, int64_t out);
 
 }  // extern "C"

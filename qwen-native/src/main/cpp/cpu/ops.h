@@ -23,6 +23,7 @@ void expert_linear(Backend& backend, const Buffer& x, const RoutingView& routing
 void expert_linear_add(Backend& backend, const Buffer& x, const RoutingView& routing, const Weight& w, const Buffer& y);
 void sigmoid_gate(Backend& backend, const Buffer& x, int64_t rows, const Buffer& gate);
 void swiglu(Backend& backend, const Buffer& x, int64_t rows, const Buffer& out);
+void relu(Backend& backend, const Buffer& x, int64_t rows);
 void gather_outputs(Backend& backend, const Buffer& x, const BatchView& batch, const Buffer& out);
 
 struct AttentionShape {

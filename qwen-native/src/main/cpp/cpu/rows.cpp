@@ -76,6 +76,14 @@ void sigmoid_gate(Backend& backend, const Buffer& x, int64_t rows, const Buffer&
   });
 }
 
+void relu(Backend& backend, const Buffer& x, int64_t rows) {
+  check_rows(x, rows, x.columns, "x has no such rows");
+  by_rows(backend, rows, x.columns, [&](int64_t first, int64_t count) {
+    float* values = x.floats() + first * x.columns;
+    for (int64_t i = 0; i < count * x.columns; i++) values[i] = values[i] < 0 ? 0 : values[i];
+  });
+}
+
 void gather_outputs(Backend&, const Buffer& x, const BatchView& batch, const Buffer& out) {
   check_rows(x, batch.tokens, out.columns, "x does not fit the outputs");
   check_rows(out, batch.outputs, x.columns, "out does not fit the outputs");

@@ -28,7 +28,7 @@ public final class ModelFiles {
      * @param type the type of the matrices
      * @param output the file to write; an existing one is replaced
      * @param progress hears of the progress
-     * @throws ModelFileException if the model's files are not what they should be, or writing fails
+     * @throws ModelFileException if the model's files are not what they should be, or those of a reward model, or writing fails
      * @throws IllegalArgumentException if the output is a directory or a file of the model itself
      */
     public static void quantize(Path model, WeightType type, Path output, ProgressListener progress) {

@@ -5,8 +5,8 @@ import java.nio.file.Path;
 import java.util.List;
 
 /**
- * A loaded model. Thread-safe; requests of several threads are computed together. Close it to free its memory: it is native memory that the
- * garbage collector does not see.
+ * A loaded language model; {@link RewardModel} is for reward models. Thread-safe; requests of several threads are computed together. Close
+ * it to free its memory: it is native memory that the garbage collector does not see.
  *
  * <pre>{@code
  * try (QwenModel model = QwenModel.load(Path.of("Qwen2.5-7B-Instruct"))) {

@@ -8,6 +8,7 @@ import io.qwen4j.ModelShape;
 import io.qwen4j.ProgressListener;
 import io.qwen4j.QwenException;
 import io.qwen4j.QwenModel;
+import io.qwen4j.RewardModel;
 import io.qwen4j.SparseCalibration;
 import io.qwen4j.SparseMeasurement;
 import io.qwen4j.Tokenizer;
@@ -46,6 +47,15 @@ public interface QwenProvider {
      * @return the model
      */
     QwenModel load(Path model, LoadOptions options);
+
+    /**
+     * Implements {@link RewardModel#load(Path, LoadOptions)}.
+     *
+     * @param model directory
+     * @param options how to load it
+     * @return the model
+     */
+    RewardModel loadReward(Path model, LoadOptions options);
 
     /**
      * Implements {@link Tokenizer#load(Path, ModelLimits)}.

@@ -7,6 +7,7 @@ import io.qwen4j.ModelLimits;
 import io.qwen4j.ModelShape;
 import io.qwen4j.ProgressListener;
 import io.qwen4j.QwenModel;
+import io.qwen4j.RewardModel;
 import io.qwen4j.SparseCalibration;
 import io.qwen4j.SparseMeasurement;
 import io.qwen4j.Tokenizer;
@@ -43,6 +44,11 @@ public final class CoreProvider implements QwenProvider {
     @Override
     public QwenModel load(Path model, LoadOptions options) {
         return ModelLoader.open(model, options);
+    }
+
+    @Override
+    public RewardModel loadReward(Path model, LoadOptions options) {
+        return ModelLoader.openReward(model, options);
     }
 
     @Override

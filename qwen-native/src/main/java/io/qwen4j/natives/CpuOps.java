@@ -253,6 +253,16 @@ final class CpuOps implements Ops {
     }
 
     @Override
+    public void relu(Activation x, int rows) {
+        begin();
+        try {
+            NativeException.check(NativeLibrary.relu(hold(backend), hold(x), rows), "relu");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
     public void gatherOutputs(Activation x, Batch batch, Activation out) {
         begin();
         try {

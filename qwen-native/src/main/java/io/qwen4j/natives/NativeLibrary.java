@@ -122,6 +122,9 @@ final class NativeLibrary {
     @Name("qw_swiglu")
     static native int swiGlu(long backend, long x, long rows, long out);
 
+    @Name("qw_relu")
+    static native int relu(long backend, long x, long rows);
+
     @Name("qw_gather_outputs")
     static native int gatherOutputs(long backend, long x, long batch, long out);
 }

@@ -174,6 +174,9 @@ class LifecycleTest {
             assertIllegal(() -> ops.linear(foreignX, 1, w, null, y));
             assertIllegal(() -> ops.rmsNorm(x, 1, bias, 1e-6f, square));
             assertIllegal(() -> ops.swiGlu(x, 1, y));
+            assertIllegal(() -> ops.relu(x, 5));
+            assertIllegal(() -> ops.relu(x, -1));
+            assertIllegal(() -> ops.relu(foreignX, 1));
             assertIllegal(() -> ops.activation(0, 5));
             assertIllegal(() -> ops.activation(1 << 20, 1 << 20));
             assertIllegal(() -> ops.matrix(List.of(), b -> {}));

@@ -156,6 +156,33 @@ class RowOperationsTest {
 
     @ParameterizedTest
     @MethodSource("io.qwen4j.natives.Instances#instructionSets")
+    void relu(InstructionSet set) {
+        Random random = new Random(SEED);
+        for (int[] shape : SHAPES) {
+            float[] x = values(shape[0] * shape[1], random);
+            for (int rows = shape[0] - 1; rows <= shape[0]; rows++) {
+                // With one row fewer than there are the last one stays.
+                int changed = rows;
+                compare(set, 0, "relu of " + rows + " of " + shape[0] + " x " + shape[1], ops -> rectified(ops, changed, shape[1], x));
+            }
+        }
+        float[] special = {0, -0f, Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY, Float.MIN_VALUE, -Float.MIN_VALUE, 1, -1};
+        try (Ops java = Instances.java();
+                Ops cpu = Instances.cpu(set, 1)) {
+            float[] expected = rectified(java, 1, special.length, special);
+            assertSameBits(expected, rectified(cpu, 1, special.length, special), set + " special values");
+        }
+    }
+
+    private static float[] rectified(Ops ops, int rows, int columns, float[] x) {
+        try (Activation in = activation(ops, x.length / columns, columns, x)) {
+            ops.relu(in, rows);
+            return read(in);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("io.qwen4j.natives.Instances#instructionSets")
     void gatherOutputs(InstructionSet set) {
         Random random = new Random(SEED);
         float[] x = values(20 * 33, random);

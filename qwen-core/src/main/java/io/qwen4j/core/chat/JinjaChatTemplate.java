@@ -57,15 +57,47 @@ public final class JinjaChatTemplate implements ChatTemplate {
         if (messages.isEmpty()) {
             throw new IllegalArgumentException("a chat needs at least one message");
         }
+        return render(values(messages), tools.isEmpty() ? null : tools(tools), addGenerationPrompt);
+    }
+
+    /**
+     * Renders a conversation that ends with an answer in steps.
+     *
+     * @param messages what came before the answer, at least one message
+     * @param steps the steps of the answer
+     * @param end a control token that the program writes behind each step
+     */
+    public RenderedPrompt renderSteps(List<Message> messages, List<String> steps, String end) {
+        if (messages.isEmpty()) {
+            throw new IllegalArgumentException("a chat needs at least one message");
+        }
+        List<Text> pieces = new ArrayList<>(2 * steps.size());
+        for (String step : steps) {
+            pieces.add(Text.plain(step));
+            pieces.add(Text.trusted(end));
+        }
+        Dict answer = new Dict();
+        answer.put("role", Text.trusted("assistant"));
+        answer.put("content", Text.joined(pieces));
+        List<Object> all = values(messages);
+        all.add(answer);
+        return render(all, null, false);
+    }
+
+    private List<Object> values(List<Message> messages) {
         boolean calls = messages.stream().anyMatch(m -> m instanceof Message.Assistant assistant && !assistant.toolCalls().isEmpty());
         ToolCallStyle style = calls ? toolCallStyle() : ToolCallStyle.USUAL;
-        List<Object> list = new ArrayList<>(messages.size());
+        List<Object> list = new ArrayList<>(messages.size() + 1);
         for (Message message : messages) {
             list.add(value(message, style));
         }
+        return list;
+    }
+
+    private RenderedPrompt render(List<Object> messages, @Nullable Seq tools, boolean addGenerationPrompt) {
         Map<String, Object> variables = new HashMap<>(specialTokens);
-        variables.put("messages", Seq.list(list));
-        variables.put("tools", tools.isEmpty() ? null : tools(tools));
+        variables.put("messages", Seq.list(messages));
+        variables.put("tools", tools);
         variables.put("documents", null);
         variables.put("add_generation_prompt", addGenerationPrompt);
         return template.render(variables, clock);

@@ -33,6 +33,11 @@ final class DecoderModel implements StepModel {
     }
 
     @Override
+    public int outputs() {
+        return config.outputs();
+    }
+
+    @Override
     public int hiddenSize() {
         return config.hiddenSize();
     }

@@ -1,5 +1,6 @@
 package io.qwen4j.core.engine;
 
+import io.qwen4j.ContextOverflowException;
 import io.qwen4j.EngineStats;
 import io.qwen4j.Generation;
 import io.qwen4j.ModelClosedException;
@@ -101,6 +102,31 @@ final class Engine {
 
     int vocabularyRows() {
         return model.vocabularyRows();
+    }
+
+    /** Numbers that the model's head computes for a token. */
+    int outputs() {
+        return model.outputs();
+    }
+
+    /**
+     * Checks the tokens of a prompt.
+     *
+     * @throws ContextOverflowException if they are more than {@link #maxLength()}
+     */
+    void check(int[] ids) {
+        if (ids.length == 0) {
+            throw new IllegalArgumentException("the prompt has no tokens");
+        }
+        if (ids.length > maxLength) {
+            throw new ContextOverflowException(ids.length, maxLength);
+        }
+        for (int i = 0; i < ids.length; i++) {
+            if (ids[i] < 0 || ids[i] >= vocabularyRows()) {
+                throw new IllegalArgumentException("token " + i + " of the prompt is " + ids[i] + ", the model has the rows 0 to "
+                        + (vocabularyRows() - 1));
+            }
+        }
     }
 
     int hiddenSize() {

@@ -15,22 +15,16 @@ import io.qwen4j.QwenModel;
 import io.qwen4j.SamplingOptions;
 import io.qwen4j.Score;
 import io.qwen4j.Tokenizer;
-import java.lang.ref.Cleaner;
 import java.lang.ref.Reference;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
 import java.util.Objects;
 import java.util.OptionalInt;
-import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /** A model in the hands of users: checks what they ask and passes it to the engine. */
 final class LoadedModel implements QwenModel {
-    private static final Logger LOG = LoggerFactory.getLogger(LoadedModel.class);
-    private static final Cleaner CLEANER = Cleaner.create();
     // Rows of logits of one step of a score or a request for logits: 16 rows of the largest vocabulary are 10 MB.
     private static final int LOGITS_SLICE = 16;
     private static final BitSet NO_END = new BitSet();
@@ -72,37 +66,16 @@ final class LoadedModel implements QwenModel {
         AnswerText make(Tokenizer tokenizer, List<String> stop, boolean tools);
     }
 
-    /** Frees a model that was forgotten. Knows the engine, but not the model. */
-    private static final class Unclosed implements Runnable {
-        private final Engine engine;
-        private final String name;
-        private final AtomicBoolean closed = new AtomicBoolean();
-
-        Unclosed(Engine engine, String name) {
-            this.engine = engine;
-            this.name = name;
-        }
-
-        @Override
-        public void run() {
-            if (closed.compareAndSet(false, true)) {
-                LOG.warn("model {} was not closed; it is closed now that nobody can use it any more", name);
-                engine.closeLater();
-            }
-        }
-    }
-
     LoadedModel(Parts parts, Engine engine) {
         this.parts = parts;
         this.engine = engine;
         endTokens = new BitSet();
         parts.info.endTokens().forEach(endTokens::set);
-        closing = new Unclosed(engine, parts.info.name());
-        CLEANER.register(this, closing);
+        closing = Unclosed.watch(this, engine, parts.info.name());
     }
 
     private void checkOpen() {
-        if (closing.closed.get()) {
+        if (closing.closed()) {
             throw new ModelClosedException();
         }
     }
@@ -158,18 +131,7 @@ final class LoadedModel implements QwenModel {
     }
 
     private void checkPrompt(int[] ids) {
-        if (ids.length == 0) {
-            throw new IllegalArgumentException("the prompt has no tokens");
-        }
-        if (ids.length > engine.maxLength()) {
-            throw new ContextOverflowException(ids.length, engine.maxLength());
-        }
-        for (int i = 0; i < ids.length; i++) {
-            if (ids[i] < 0 || ids[i] >= engine.vocabularyRows()) {
-                throw new IllegalArgumentException("token " + i + " of the prompt is " + ids[i] + ", the model has the rows 0 to "
-                        + (engine.vocabularyRows() - 1));
-            }
-        }
+        engine.check(ids);
     }
 
     @Override
@@ -182,22 +144,10 @@ final class LoadedModel implements QwenModel {
             checkPrompt(ids);
             prompts.add(ids);
         }
-        // A window, so that thousands of texts do not stand in the way of other requests.
-        List<Job<float[]>> jobs = new ArrayList<>(texts.size());
-        List<float[]> vectors = new ArrayList<>(texts.size());
         try {
-            for (int[] ids : prompts) {
-                jobs.add(engine.run(new EmbedJob(ids, pooling, engine.hiddenSize())));
-                if (jobs.size() - vectors.size() >= parts.maxConcurrent) {
-                    vectors.add(jobs.get(vectors.size()).await(engine::stop));
-                }
-            }
-            while (vectors.size() < jobs.size()) {
-                vectors.add(jobs.get(vectors.size()).await(engine::stop));
-            }
-            return vectors;
+            return JobWindow.run(
+                    engine, prompts, parts.maxConcurrent, ids -> new EmbedJob(ids, pooling, engine.hiddenSize()));
         } finally {
-            jobs.subList(vectors.size(), jobs.size()).forEach(engine::stop);
             Reference.reachabilityFence(this);
         }
     }
@@ -316,7 +266,7 @@ final class LoadedModel implements QwenModel {
 
     @Override
     public void close() {
-        closing.closed.set(true);
+        closing.markClosed();
         engine.close();
         Reference.reachabilityFence(this);
     }

@@ -9,6 +9,8 @@ import io.qwen4j.ModelInfo;
 import io.qwen4j.ModelLimits;
 import io.qwen4j.ProgressListener;
 import io.qwen4j.QwenModel;
+import io.qwen4j.RewardModel;
+import io.qwen4j.SamplingOptions;
 import io.qwen4j.TemplateException;
 import io.qwen4j.Tokenizer;
 import io.qwen4j.core.cache.KvPages;
@@ -68,9 +70,28 @@ public final class ModelLoader {
         this.choosers = choosers;
     }
 
+    /** What a model is made of, whatever its head. */
+    private record Loaded(
+            QwenConfig config,
+            ModelInfo info,
+            SamplingOptions sampling,
+            ModelTexts texts,
+            int nameableRows,
+            LoadOptions options,
+            Engine engine) {}
+
     /** Implements {@link QwenModel#load(Path, LoadOptions)}. */
     public static QwenModel open(Path model, LoadOptions options) {
-        ModelLoader loader = new ModelLoader(
+        return standard(options).load(model, options);
+    }
+
+    /** Implements {@link RewardModel#load(Path, LoadOptions)}. */
+    public static RewardModel openReward(Path model, LoadOptions options) {
+        return standard(options).loadReward(model, options);
+    }
+
+    private static ModelLoader standard(LoadOptions options) {
+        return new ModelLoader(
                 checkpoint -> checkpoint instanceof GgufCheckpoint gguf
                         ? TokenizerLoader.of(gguf.metadata(), options.limits())
                         : TokenizerLoader.load(checkpoint.path(), options.limits()),
@@ -79,26 +100,62 @@ public final class ModelLoader {
                         : TemplateLoader.load(checkpoint.path(), options.limits()),
                 DetokenizedText::new,
                 (rows, nameable) -> (sampling, prompt) -> new LazySampler(sampling, rows, nameable, prompt));
-        return loader.load(model, options);
     }
 
     LoadedModel load(Path path, LoadOptions options) {
+        return load(path, options, false, this::languageModel);
+    }
+
+    LoadedRewardModel loadReward(Path path, LoadOptions options) {
+        return load(path, options, true, loaded -> new LoadedRewardModel(
+                loaded.config.head(), loaded.info, loaded.texts, loaded.engine, loaded.options.maxConcurrent()));
+    }
+
+    private LoadedModel languageModel(Loaded loaded) {
+        QwenConfig config = loaded.config;
+        Tokenizer tokenizer = loaded.texts.tokenizer();
+        LoadedModel.Parts parts = new LoadedModel.Parts(
+                loaded.info,
+                loaded.sampling,
+                tokenizer,
+                beginning(tokenizer),
+                loaded.texts.template(),
+                loaded.texts.templateError(),
+                choosers.make(config.vocabularyRows(), loaded.nameableRows),
+                answers,
+                loaded.options.maxConcurrent());
+        return new LoadedModel(parts, loaded.engine);
+    }
+
+    private <M> M load(Path path, LoadOptions options, boolean reward, Function<Loaded, M> maker) {
         long begun = System.nanoTime();
         Settings settings = Settings.of(options);
         // Loading the native library takes as long as reading a header.
         Alongside<Ops> backend = Alongside.start("qwen4j-backend", () -> Backends.open(settings));
-        try (Checkpoint checkpoint = open(path, options.limits(), backend)) {
-            LoadedModel model = load(checkpoint, options, backend);
+        try (Checkpoint checkpoint = open(path, options.limits(), reward, backend)) {
+            Loaded loaded = load(checkpoint, options, backend);
             LOG.info("loaded {} in {} ms: {} parameters, {} MiB of weights, context {} tokens", path,
-                    (System.nanoTime() - begun) / 1_000_000, model.info().parameters(), model.info().weightBytes() >> 20,
-                    model.info().contextLength());
-            return model;
+                    (System.nanoTime() - begun) / 1_000_000, loaded.info.parameters(), loaded.info.weightBytes() >> 20,
+                    loaded.info.contextLength());
+            try {
+                return maker.apply(loaded);
+            } catch (Throwable e) {
+                loaded.engine.close();
+                throw e;
+            }
         }
     }
 
-    private static Checkpoint open(Path path, ModelLimits limits, Alongside<Ops> backend) {
+    private static Checkpoint open(Path path, ModelLimits limits, boolean reward, Alongside<Ops> backend) {
         try {
-            return CheckpointReader.open(path, limits);
+            Checkpoint checkpoint = CheckpointReader.open(path, limits);
+            try {
+                checkHead(checkpoint, reward);
+                return checkpoint;
+            } catch (Throwable e) {
+                checkpoint.close();
+                throw e;
+            }
         } catch (Throwable e) {
             try {
                 backend.await().close();
@@ -106,6 +163,18 @@ public final class ModelLoader {
                 e.addSuppressed(other);
             }
             throw e;
+        }
+    }
+
+    private static void checkHead(Checkpoint checkpoint, boolean reward) {
+        QwenConfig.Head head = checkpoint.config().head();
+        if (reward && head == QwenConfig.Head.LANGUAGE) {
+            throw new ModelFileException(Reason.UNSUPPORTED, checkpoint.path(), "this is a language model, expected a directory with"
+                    + " architectures Qwen2ForRewardModel or Qwen2ForProcessRewardModel; use QwenModel.load");
+        }
+        if (!reward && head != QwenConfig.Head.LANGUAGE) {
+            throw new ModelFileException(Reason.UNSUPPORTED, checkpoint.path(),
+                    "this is a reward model, which generates nothing, expected a language model; use RewardModel.load");
         }
     }
 
@@ -138,10 +207,14 @@ public final class ModelLoader {
             throw new ModelFileException(Reason.TOKENIZER, path, "the tokenizer has ids up to " + (tokenizer.vocabularySize() - 1)
                     + ", but the model has " + config.vocabularyRows() + " vocabulary rows");
         }
+        if (config.head() == QwenConfig.Head.PROCESS_REWARD && tokenizer.addedToken(LoadedRewardModel.STEP_END).isEmpty()) {
+            throw new ModelFileException(Reason.TOKENIZER, path, "the tokenizer has no added token " + LoadedRewardModel.STEP_END
+                    + ", at which a process reward model judges a step");
+        }
         return tokenizer;
     }
 
-    private LoadedModel load(Checkpoint checkpoint, LoadOptions options, Alongside<Ops> backend) {
+    private Loaded load(Checkpoint checkpoint, LoadOptions options, Alongside<Ops> backend) {
         FreeList owned = new FreeList();
         owned.add(() -> backend.await().close());
         try {
@@ -187,7 +260,7 @@ public final class ModelLoader {
         }
     }
 
-    private LoadedModel load(Checkpoint checkpoint, Alongside<ModelTexts> loading, LoadOptions options, Ops ops, FreeList owned) {
+    private Loaded load(Checkpoint checkpoint, Alongside<ModelTexts> loading, LoadOptions options, Ops ops, FreeList owned) {
         LongContext reach = LongContext.of(checkpoint.config(), checkpoint.path(), options);
         QwenConfig config = reach.config();
         SparseBudgets sparse = Budgets.of(checkpoint.path(), config, options);
@@ -210,23 +283,13 @@ public final class ModelLoader {
         Tokenizer tokenizer = texts.tokenizer();
         int nameable = tokenizer == null ? config.vocabularyRows() : tokenizer.vocabularySize();
         ModelInfo info = info(checkpoint, reach, tokenizer, plan, weights, ops);
-        LoadedModel.Parts parts = new LoadedModel.Parts(
-                info,
-                checkpoint.generationDefaults().sampling(),
-                tokenizer,
-                beginning(tokenizer),
-                texts.template(),
-                texts.templateError(),
-                choosers.make(config.vocabularyRows(), nameable),
-                answers,
-                options.maxConcurrent());
         Engine.Limits limits = new Engine.Limits(
                 plan.contextLength(), plan.prefillSlice(options), options.maxConcurrent(), options.queueLimit(),
                 reach.plainLength(),
                 options.sparsePrefill() == null ? Engine.Limits.NEVER_SPARSE : options.sparsePrefill().threshold());
         KvPages pages = new KvPages(plan.layout().pages());
-        return new LoadedModel(
-                parts, new Engine(info.name(), new DecoderModel(config, decoder, batch, owned), pages, limits, nameable));
+        Engine engine = new Engine(info.name(), new DecoderModel(config, decoder, batch, owned), pages, limits, nameable);
+        return new Loaded(config, info, checkpoint.generationDefaults().sampling(), texts, nameable, options, engine);
     }
 
     /** The token with which prompts without a template begin, if the tokenizer's files ask for one. */

@@ -278,7 +278,7 @@ final class StepLoop implements Runnable {
             }
             model.computeLogits(first, end - first);
             for (int r = first; r < end; r++) {
-                outputRow(r, model.logits(), (r - first) * model.vocabularyRows(), nanos);
+                outputRow(r, model.logits(), (r - first) * model.outputs(), nanos);
             }
             first = end;
         }

@@ -12,6 +12,9 @@ interface StepModel extends AutoCloseable {
     /** V. */
     int vocabularyRows();
 
+    /** Values in a row of {@link #logits}: V, or the outputs of a reward head. */
+    int outputs();
+
     /** D. */
     int hiddenSize();
 
@@ -30,7 +33,7 @@ interface StepModel extends AutoCloseable {
     /** Computes the output layer for {@code rows} output rows from {@code first}. */
     void computeLogits(int first, int rows);
 
-    /** The logits of the last {@link #computeLogits(int, int)}, (rows, V); the same buffer object at every call. */
+    /** The logits of the last {@link #computeLogits(int, int)}, (rows, outputs); the same buffer object at every call. */
     FloatBuffer logits();
 
     /** Frees cache, weights and backend. */

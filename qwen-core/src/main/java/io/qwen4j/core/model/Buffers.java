@@ -22,7 +22,9 @@ final class Buffers implements AutoCloseable {
     final Activation outputs;
     /** Some of the output rows, (R, D). */
     final Activation window;
-    /** Logits, (R, V). */
+    /** Behind the first layer of a reward head, (R, D), or null if there is none. */
+    final @Nullable Activation headHidden;
+    /** Logits, (R, V), or outputs of a reward head. */
     final Activation logits;
 
     /** Of the layers without experts, or null if there are none. */
@@ -41,7 +43,8 @@ final class Buffers implements AutoCloseable {
             rotations = make(ops, t, rotationWidth(c, keysCentred));
             outputs = make(ops, t, c.hiddenSize());
             window = make(ops, r, c.hiddenSize());
-            logits = make(ops, r, c.vocabularyRows());
+            headHidden = c.head() == QwenConfig.Head.LANGUAGE ? null : make(ops, r, c.hiddenSize());
+            logits = make(ops, r, c.outputs());
             dense = c.hasDenseLayers() ? all.add(new FeedForward(ops, t, c.ffnSize())) : null;
             experts = c.experts() != null ? all.add(new ExpertLayer(c.experts(), ops, t)) : null;
         } catch (Throwable e) {
@@ -60,7 +63,7 @@ final class Buffers implements AutoCloseable {
 
     static long bytes(QwenConfig c, int t, int r, boolean keysCentred) {
         long width = 3L * c.hiddenSize() + (2L * c.heads() + 2L * c.kvHeads()) * c.headSize() + rotationWidth(c, keysCentred);
-        long head = (long) c.hiddenSize() + c.vocabularyRows();
+        long head = (c.head() == QwenConfig.Head.LANGUAGE ? 1L : 2L) * c.hiddenSize() + c.outputs();
         long networks = Math.addExact(
                 c.hasDenseLayers() ? FeedForward.bytes(t, c.ffnSize()) : 0, c.experts() != null ? ExpertLayer.bytes(c.experts(), t) : 0);
         return Math.addExact(

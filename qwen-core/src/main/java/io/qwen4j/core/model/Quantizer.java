@@ -1,5 +1,7 @@
 package io.qwen4j.core.model;
 
+import io.qwen4j.ModelFileException;
+import io.qwen4j.ModelFileException.Reason;
 import io.qwen4j.ModelLimits;
 import io.qwen4j.ProgressListener;
 import io.qwen4j.WeightType;
@@ -37,6 +39,7 @@ public final class Quantizer {
     public static void quantizeFile(Path model, WeightType type, Path output, ModelLimits limits, ProgressListener listener) {
         checkOutput(model, output);
         try (Checkpoint checkpoint = CheckpointReader.open(model, limits)) {
+            refuseReward(checkpoint);
             List<TensorSource> sources = new ArrayList<>();
             List<GgufWriter.Tensor> table = new ArrayList<>();
             ConversionBuffers buffers = new ConversionBuffers();
@@ -57,6 +60,15 @@ public final class Quantizer {
                 writer.finish();
             }
             progress.end();
+        }
+    }
+
+    /** GGUF has a head of two layers (cls, cls.output), but llama.cpp computes tanh between them, where this one has ReLU. */
+    private static void refuseReward(Checkpoint checkpoint) {
+        QwenConfig.Head head = checkpoint.config().head();
+        if (head != QwenConfig.Head.LANGUAGE) {
+            throw new ModelFileException(Reason.UNSUPPORTED, checkpoint.path(), "the head of the model is " + head + ", and GGUF has a form"
+                    + " for " + QwenConfig.Head.LANGUAGE + " only; reward models can be converted while they are loaded");
         }
     }
 

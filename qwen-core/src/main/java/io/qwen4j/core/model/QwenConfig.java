@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  * @param headSize E, a multiple of 16
  * @param ffnSize F of the layers without experts
  * @param vocabularyRows V, rows of the embedding
- * @param tiedHead whether the output layer is the embedding
+ * @param tiedHead whether the output layer is the embedding; false with a reward head
  * @param normEpsilon added to the mean square in RMSNorm
  * @param contextLength longest sequence that the files state, in tokens
  * @param rope rotary position embedding
@@ -72,6 +72,11 @@ public record QwenConfig(
     public QwenConfig with(Head head) {
         return new QwenConfig(architecture, layers, hiddenSize, heads, kvHeads, headSize, ffnSize, vocabularyRows, tiedHead, normEpsilon,
                 contextLength, rope, experts, head);
+    }
+
+    /** Numbers that the head computes for a token: V logits, or the outputs of a reward head. */
+    public int outputs() {
+        return head == Head.LANGUAGE ? vocabularyRows : head.rewards();
     }
 
     /** Whether there is a layer without experts. */

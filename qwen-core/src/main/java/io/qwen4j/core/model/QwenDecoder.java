@@ -62,16 +62,30 @@ public final class QwenDecoder implements AutoCloseable {
         buffers = new Buffers(config, ops, maxTokens, maxOutputs, shape.keysCentred());
     }
 
-    /** Computes a step: writes its keys and values to the cache and returns the logits (R, V) of its output rows. */
+    /**
+     * Computes a step: writes its keys and values to the cache and returns the logits (R, V) of its output rows, or the outputs of a reward
+     * head (R, {@link QwenConfig#outputs()}).
+     */
     public Activation forward(Batch batch) {
         if (batch.outputs() > maxOutputs) {
             throw new IllegalArgumentException(batch.outputs() + " rows of logits are asked for at a time, at most " + maxOutputs);
         }
         Activation hidden = hidden(batch);
         if (batch.outputs() > 0) {
-            ops.linear(hidden, batch.outputs(), weights.head(), null, buffers.logits);
+            applyHead(hidden, batch.outputs());
         }
         return buffers.logits;
+    }
+
+    private void applyHead(Activation hidden, int rows) {
+        QwenWeights.Head head = weights.head();
+        Activation in = hidden;
+        if (head.hidden() != null) {
+            in = buffers.headHidden;
+            ops.linear(hidden, rows, head.hidden().weight(), head.hidden().bias(), in);
+            ops.relu(in, rows);
+        }
+        ops.linear(in, rows, head.output(), head.bias(), buffers.logits);
     }
 
     /** As {@link #forward}, but returns the hidden states (R, D) after the final norm; R may be all of the tokens. */
@@ -108,12 +122,12 @@ public final class QwenDecoder implements AutoCloseable {
     }
 
     /**
-     * The logits of some of the hidden states that {@link #hidden} returned last: for scoring, where more rows are wanted than there is
-     * memory for.
+     * The logits (or rewards) of some of the hidden states that {@link #hidden} returned last: for scoring, where more rows are wanted than
+     * there is memory for.
      *
      * @param first first output row
      * @param count rows, at most {@code maxOutputs}
-     * @return logits; row 0 is that of {@code first}
+     * @return as {@link #forward}; row 0 is that of {@code first}
      */
     public Activation logits(int first, int count) {
         if (first < 0 || count < 1 || count > maxOutputs || first > maxTokens - count) {
@@ -123,7 +137,7 @@ public final class QwenDecoder implements AutoCloseable {
         int d = config.hiddenSize();
         Activation window = buffers.window;
         window.buffer().put(0, buffers.outputs.buffer(), first * d, count * d);
-        ops.linear(window, count, weights.head(), null, buffers.logits);
+        applyHead(window, count);
         return buffers.logits;
     }
 

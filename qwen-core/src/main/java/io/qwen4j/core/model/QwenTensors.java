@@ -55,6 +55,15 @@ public final class QwenTensors {
     /** Down projection of the shared expert, (D, F). */
     public static final String SHARED_DOWN = "mlp.shared_expert.down_proj.weight";
 
+    /** First layer of a reward head, (D, D). */
+    public static final String REWARD_HIDDEN = "score.0.weight";
+    /** Bias of the first layer of a reward head, (D). */
+    public static final String REWARD_HIDDEN_BIAS = "score.0.bias";
+    /** Second layer of a reward head, (outputs, D). */
+    public static final String REWARD_OUTPUT = "score.2.weight";
+    /** Bias of the second layer of a reward head, (outputs). */
+    public static final String REWARD_OUTPUT_BIAS = "score.2.bias";
+
     private static final String EXPERTS = ".experts.";
 
     private QwenTensors() {}
@@ -133,7 +142,12 @@ public final class QwenTensors {
             }
         }
         table.add(vector(FINAL_NORM, d));
-        if (!c.tiedHead()) {
+        if (c.head() != QwenConfig.Head.LANGUAGE) {
+            table.add(matrix(REWARD_HIDDEN, d, d));
+            table.add(vector(REWARD_HIDDEN_BIAS, d));
+            table.add(matrix(REWARD_OUTPUT, c.outputs(), d));
+            table.add(vector(REWARD_OUTPUT_BIAS, c.outputs()));
+        } else if (!c.tiedHead()) {
             table.add(matrix(HEAD, c.vocabularyRows(), d));
         }
         return table;

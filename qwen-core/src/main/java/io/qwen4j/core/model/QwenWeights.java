@@ -13,7 +13,7 @@ public final class QwenWeights implements AutoCloseable {
     private final Weight embedding;
     private final List<Layer> layers;
     private final Weight finalNorm;
-    private final Weight head;
+    private final Head head;
     private final List<Weight> all;
 
     /**
@@ -48,7 +48,24 @@ public final class QwenWeights implements AutoCloseable {
      */
     public record Experts(Weight router, Weight sharedWeight, Weight gateUp, Weight down) {}
 
-    QwenWeights(Weight embedding, List<Layer> layers, Weight finalNorm, Weight head, List<Weight> all) {
+    /**
+     * What is computed of the last hidden states.
+     *
+     * @param hidden the layer before the output layer, followed by ReLU; null in a language model
+     * @param output (V, D), the embedding itself where it is tied; (outputs, D) in a reward model
+     * @param bias (1, outputs), or null in a language model
+     */
+    public record Head(@Nullable HiddenLayer hidden, Weight output, @Nullable Weight bias) {}
+
+    /**
+     * The first layer of a reward head.
+     *
+     * @param weight (D, D)
+     * @param bias (1, D)
+     */
+    public record HiddenLayer(Weight weight, Weight bias) {}
+
+    QwenWeights(Weight embedding, List<Layer> layers, Weight finalNorm, Head head, List<Weight> all) {
         this.embedding = embedding;
         this.layers = List.copyOf(layers);
         this.finalNorm = finalNorm;
@@ -89,8 +106,8 @@ public final class QwenWeights implements AutoCloseable {
         return finalNorm;
     }
 
-    /** (V, D); the embedding itself where the head is tied. */
-    public Weight head() {
+    /** The head. */
+    public Head head() {
         return head;
     }
 

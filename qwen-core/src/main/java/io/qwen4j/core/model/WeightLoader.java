@@ -34,7 +34,7 @@ final class WeightLoader {
             List<TensorSource> parts = find(checkpoint, expected);
             sources.put(expected.name(), parts);
             if (expected.matrix()) {
-                if (quantization != null) {
+                if (quantization != null && QuantizationPlan.converts(expected)) {
                     WeightType type = QuantizationPlan.typeOf(config, expected, quantization);
                     parts = parts.stream().map(part -> QuantizedSource.of(part, type, buffers)).toList();
                 }
@@ -98,13 +98,21 @@ final class WeightLoader {
                         experts));
             }
             Weight finalNorm = vector(QwenTensors.FINAL_NORM);
-            Weight head = config.tiedHead() ? embedding : next.next();
+            QwenWeights.Head head = head(embedding, next);
             progress.end();
             return new QwenWeights(embedding, layers, finalNorm, head, taken);
         } catch (Throwable e) {
             taken.forEach(Weight::close);
             throw e;
         }
+    }
+
+    private QwenWeights.Head head(Weight embedding, Iterator<? extends Weight> next) {
+        if (config.head() == QwenConfig.Head.LANGUAGE) {
+            return new QwenWeights.Head(null, config.tiedHead() ? embedding : next.next(), null);
+        }
+        var hidden = new QwenWeights.HiddenLayer(next.next(), vector(QwenTensors.REWARD_HIDDEN_BIAS));
+        return new QwenWeights.Head(hidden, next.next(), vector(QwenTensors.REWARD_OUTPUT_BIAS));
     }
 
     private void checkValues(ProgressListener listener) {
@@ -135,7 +143,10 @@ final class WeightLoader {
                 all.add(parts(layer(i, QwenTensors.DOWN)));
             }
         }
-        if (!config.tiedHead()) {
+        if (config.head() != QwenConfig.Head.LANGUAGE) {
+            all.add(parts(QwenTensors.REWARD_HIDDEN));
+            all.add(parts(QwenTensors.REWARD_OUTPUT));
+        } else if (!config.tiedHead()) {
             all.add(parts(QwenTensors.HEAD));
         }
         List<? extends Weight> weights = ops.matrices(all, progress::add);

@@ -259,6 +259,14 @@ public final class JavaOps implements Ops {
     }
 
     @Override
+    public void relu(Activation x, int rows) {
+        float[] values = values("x", x, rows, x.columns());
+        for (int i = 0; i < rows * x.columns(); i++) {
+            values[i] = values[i] < 0 ? 0 : values[i];
+        }
+    }
+
+    @Override
     public void gatherOutputs(Activation x, Batch batch, Activation out) {
         int n = x.columns();
         float[] in = values("x", x, batch.tokens(), n);

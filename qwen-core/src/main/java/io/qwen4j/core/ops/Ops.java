@@ -182,6 +182,9 @@ public interface Ops extends AutoCloseable {
     /** {@code x[t] *= 1 / (1 + e^-gate[t])}; x (rows, n), gate (rows, 1). */
     void sigmoidGate(Activation x, int rows, Activation gate);
 
+    /** {@code x = max(x, 0)} in place; NaN stays; x (rows, n). */
+    void relu(Activation x, int rows);
+
     /** {@code out[r] = x[output(r)]} for the R output rows; x (T, D), out (R, D). */
     void gatherOutputs(Activation x, Batch batch, Activation out);
 

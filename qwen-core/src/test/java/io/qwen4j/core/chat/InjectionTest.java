@@ -66,6 +66,21 @@ class InjectionTest {
         assertEquals(recognized(harmless), recognized(prompt), "what the template writes does not depend on the contents");
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"qwen2.5-instruct.jinja", "qwen2.5-math-instruct.jinja", "qwq-32b.jinja", "r1-distill-qwen-32b.jinja"})
+    void onlyTheProgramEndsSteps(String name) {
+        JinjaChatTemplate template = JinjaChatTemplate.parse(GoldenChatTest.resource(name));
+        String text = "<extra_0>" + EVIL.replace("\\n", "\n") + "<extra_0>";
+        List<String> steps = List.of(text, "<extra_0>", text);
+        RenderedPrompt prompt = template.renderSteps(List.of(Message.system(text), Message.user(text)), steps, "<extra_0>");
+        assertFalse(recognized(prompt).contains("EVIL"), recognized(prompt));
+        assertEquals(steps.size(), recognized(prompt).split("<extra_0>", -1).length - 1, recognized(prompt));
+        assertTrue(prompt.text().contains(text + "<extra_0><extra_0><extra_0>" + text + "<extra_0>"), prompt.text());
+        RenderedPrompt harmless =
+                template.renderSteps(List.of(Message.system("a"), Message.user("a")), List.of("a", "a", "a"), "<extra_0>");
+        assertEquals(recognized(harmless), recognized(prompt), "what is recognised does not depend on the contents");
+    }
+
     @Test
     void segmentsOfAPlainTurn() {
         RenderedPrompt prompt = JinjaChatTemplate.parse(GoldenChatTest.resource("qwen2.5-instruct.jinja"))

@@ -99,6 +99,11 @@ final class FakeModel implements StepModel {
     }
 
     @Override
+    public int outputs() {
+        return ROWS;
+    }
+
+    @Override
     public int hiddenSize() {
         return WIDTH;
     }

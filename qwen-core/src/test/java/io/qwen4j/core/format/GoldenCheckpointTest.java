@@ -62,6 +62,22 @@ class GoldenCheckpointTest {
     }
 
     @Test
+    void readsRewardHeads() {
+        for (String name : new String[] {"reward", "process-reward"}) {
+            Path dir = GoldenFiles.unpack(name, temp);
+            QwenConfig.Head head = name.equals("reward") ? QwenConfig.Head.REWARD : QwenConfig.Head.PROCESS_REWARD;
+            try (Checkpoint c = CheckpointReader.open(dir, ModelLimits.DEFAULT)) {
+                assertEquals(head, c.config().head());
+                assertEquals(head.rewards(), c.config().outputs());
+                assertArrayEquals(new long[] {head.rewards(), 224}, c.shape(QwenTensors.REWARD_OUTPUT));
+                // The files have an output layer, too, which is not read.
+                assertTrue(c.tensorNames().contains(QwenTensors.HEAD));
+                assertTrue(QwenTensors.of(c.config()).stream().noneMatch(e -> e.name().equals(QwenTensors.HEAD)));
+            }
+        }
+    }
+
+    @Test
     void readsYarnInBothSpellings() {
         try (Checkpoint c = CheckpointReader.open(GoldenFiles.unpack("yarn", temp), ModelLimits.DEFAULT)) {
             QwenConfig.Yarn yarn = c.config().rope().yarn();

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.qwen4j.KvCacheType;
+import io.qwen4j.ModelFileException;
 import io.qwen4j.ModelLimits;
 import io.qwen4j.ProgressListener;
 import io.qwen4j.WeightType;
@@ -48,6 +49,16 @@ class QuantizerTest {
     @BeforeEach
     void write() {
         model = TinyCheckpoints.directory(directory.resolve("model"), CONFIG, WeightType.BF16, 4);
+    }
+
+    @Test
+    void refusesRewardModels() {
+        Path reward = TinyCheckpoints.directory(directory.resolve("reward"), CONFIG.with(QwenConfig.Head.REWARD), WeightType.BF16, 4);
+        Path output = directory.resolve("reward.gguf");
+        ModelFileException e = assertThrows(ModelFileException.class, () -> quantize(reward, WeightType.Q8_0, output));
+        assertEquals(ModelFileException.Reason.UNSUPPORTED, e.reason());
+        assertTrue(e.getMessage().startsWith(reward + ": the head of the model is REWARD"), e.getMessage());
+        assertFalse(Files.exists(output));
     }
 
     private static byte[] bytes(TensorSource source) {

@@ -55,12 +55,12 @@ class QwenWeightsTest {
             assertEquals((4 + 2 * 2) * 16, layer.qkvBias().columns());
             assertEquals(2 * 96, layer.gateUp().rows());
             assertEquals(64, layer.down().rows());
-            assertEquals(130, weights.head().rows());
-            assertTrue(weights.head() != weights.embedding());
+            assertEquals(130, weights.head().output().rows());
+            assertTrue(weights.head().output() != weights.embedding());
             assertEquals(QwenWeights.bytesNeeded(checkpoint, ops, null), weights.bytes());
         }
         try (QwenWeights weights = load(MemoryCheckpoint.random(TIED, WeightType.F16, 1), false)) {
-            assertSame(weights.embedding(), weights.head());
+            assertSame(weights.embedding(), weights.head().output());
         }
     }
 
@@ -88,6 +88,27 @@ class QwenWeightsTest {
         assertEquals(needs.totalBytes(), e.requiredBytes());
         assertEquals(needs.totalBytes() - 1, e.availableBytes());
         assertTrue(e.getMessage().contains("KV cache 1 MiB"), e.getMessage());
+    }
+
+    @Test
+    void aRewardHeadIsKeptAsItIsAndTakesNoLogits() {
+        QwenConfig config = UNTIED.with(QwenConfig.Head.PROCESS_REWARD);
+        MemoryCheckpoint checkpoint = MemoryCheckpoint.random(config, WeightType.BF16, 1);
+        try (QwenWeights weights = QwenWeights.load(checkpoint, ops, null, true, ProgressListener.none());
+                QwenWeights converted = QwenWeights.load(checkpoint, ops, WeightType.Q8_0, true, ProgressListener.none())) {
+            QwenWeights.Head head = converted.head();
+            assertEquals(64 * 64 * 2, head.hidden().weight().bytes(), "BF16");
+            assertEquals(2 * 64 * 2, head.output().bytes(), "BF16");
+            assertEquals(64, head.hidden().bias().columns());
+            assertEquals(2, head.bias().columns());
+            assertTrue(converted.layer(0).qkv().bytes() < weights.layer(0).qkv().bytes());
+            assertEquals(QwenWeights.bytesNeeded(checkpoint, ops, WeightType.Q8_0), converted.bytes());
+        }
+        KvLayout cache = new KvLayout(KvCacheType.F16, 3, 10, 32, 2, 16);
+        // Beside the window a row has the output of the first layer and two numbers.
+        assertEquals(
+                QwenDecoder.activationBytes(UNTIED, 512, 8, cache) - 4 * 8 * 130 + 4 * 8 * (64 + 2),
+                QwenDecoder.activationBytes(config, 512, 8, cache));
     }
 
     @Test

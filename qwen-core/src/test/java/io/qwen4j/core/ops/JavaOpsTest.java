@@ -1,5 +1,6 @@
 package io.qwen4j.core.ops;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -170,6 +171,19 @@ class JavaOpsTest {
                 double expected = row == 2 ? x[i] : x[i] / Math.sqrt(squares / 5 + 0.5) * gain[i % 5];
                 assertEquals(expected, a.buffer().get(i), 1e-6);
             }
+        }
+    }
+
+    @Test
+    void reluKeepsWhatIsPositive() {
+        float[] values = {-1, 0, 2.5f, -1e30f, -1, Float.POSITIVE_INFINITY, -3, Float.NaN};
+        try (Ops ops = ops(1);
+                Activation x = filled(ops, 2, 4, values)) {
+            ops.relu(x, 1);
+            assertArrayEquals(new float[] {0, 0, 2.5f, 0, -1, Float.POSITIVE_INFINITY, -3, Float.NaN}, values(x));
+            ops.relu(x, 2);
+            assertArrayEquals(new float[] {0, 0, 2.5f, 0, 0, Float.POSITIVE_INFINITY, 0, Float.NaN}, values(x));
+            assertThrows(IllegalArgumentException.class, () -> ops.relu(x, 3));
         }
     }
 

@@ -23,7 +23,8 @@ import java.util.zip.GZIPInputStream;
  *
  * <p>{@code dense-gqa7} has 7 query heads per kv head and its own head; {@code dense-tied} has 14 heads, 2 kv heads, a tied head and two
  * shards; {@code yarn} and {@code yarn-new-keys} have rope scaling, {@code dual-chunk} and {@code dual-chunk-scaled} dual chunk attention
- * with chunks of 24 tokens; {@code tiny-qwen} has everything but weights.
+ * with chunks of 24 tokens; {@code reward} and {@code process-reward} have reward heads, and their golden files {@code reward} [T, outputs]
+ * F32, too; {@code tiny-qwen} has everything but weights.
  */
 public final class GoldenFiles {
     private GoldenFiles() {}

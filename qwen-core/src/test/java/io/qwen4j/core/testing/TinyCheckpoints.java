@@ -30,14 +30,24 @@ public final class TinyCheckpoints {
 
     /** A Hugging Face directory with one safetensors file, without a tokenizer. Vectors are F32. */
     public static Path directory(Path directory, QwenConfig config, WeightType type, long seed) {
+        writeConfig(directory, config);
+        weights(directory, config, type, seed);
+        return directory;
+    }
+
+    /** {@code config.json} in a directory, which is made if there is none. */
+    public static void writeConfig(Path directory, QwenConfig config) {
+        String json = switch (config.head()) {
+            case LANGUAGE -> json(config);
+            case REWARD -> json(config).replace("Qwen2ForCausalLM", "Qwen2ForRewardModel");
+            case PROCESS_REWARD -> json(config).replace("Qwen2ForCausalLM", "Qwen2ForProcessRewardModel");
+        };
         try {
             Files.createDirectories(directory);
-            Files.writeString(directory.resolve("config.json"), json(config));
+            Files.writeString(directory.resolve("config.json"), json);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
-        weights(directory, config, type, seed);
-        return directory;
     }
 
     /** {@code model.safetensors} with random weights, in a directory that has everything else. */

@@ -6,6 +6,7 @@ import io.qwen4j.InstructionSet;
 import io.qwen4j.KvCacheType;
 import io.qwen4j.LoadOptions;
 import io.qwen4j.QwenModel;
+import io.qwen4j.RewardModel;
 import io.qwen4j.WeightType;
 import io.qwen4j.tinyqwen.TinyQwen;
 import java.nio.file.Files;
@@ -97,6 +98,14 @@ final class CommonFlags {
     /** Loads the model and shows the progress on a terminal. */
     static QwenModel load(Arguments arguments, Streams streams) {
         return load(arguments, streams, loadOptions(arguments));
+    }
+
+    /** Loads the reward model and shows the progress on a terminal. */
+    static RewardModel loadReward(Arguments arguments, Streams streams) {
+        Path path = model(arguments);
+        try (ProgressBar bar = new ProgressBar(streams.err())) {
+            return RewardModel.load(path, loadOptions(arguments).progress(bar).build());
+        }
     }
 
     static QwenModel load(Arguments arguments, Streams streams, LoadOptions.Builder options) {

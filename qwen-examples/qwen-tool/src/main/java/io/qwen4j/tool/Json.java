@@ -33,6 +33,10 @@ final class Json {
         return text.toString();
     }
 
+    static JsonParser parser(byte[] text) throws IOException {
+        return FACTORY.createParser(text);
+    }
+
     static String quote(String text) throws IOException {
         return write(json -> json.writeString(text));
     }

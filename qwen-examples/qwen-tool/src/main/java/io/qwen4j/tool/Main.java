@@ -35,7 +35,8 @@ public final class Main {
             new SynthesizeCommand(),
             new CalibrateSparseCommand(),
             new BenchCommand(),
-            new EmbedCommand());
+            new EmbedCommand(),
+            new RewardCommand());
 
     private Main() {}
 

@@ -18,6 +18,7 @@ import io.qwen4j.ModelFiles;
 import io.qwen4j.Pooling;
 import io.qwen4j.ProgressListener;
 import io.qwen4j.QwenModel;
+import io.qwen4j.RewardModel;
 import io.qwen4j.SamplingOptions;
 import io.qwen4j.Score;
 import io.qwen4j.SparseAttention;
@@ -56,9 +57,11 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Runs the examples of the README: each of its Java blocks is in this file word for word, with the bundled model for the large one. */
+/** Runs the examples of the README: each of its Java blocks is in this file word for word, with small models for the large ones. */
 class ReadmeExamplesTest {
     private static final String LARGE = "Path.of(\"Qwen2.5-7B-Instruct\")";
+    private static final String LARGE_REWARD = "Path.of(\"Qwen2.5-Math-RM-72B\")";
+    private static final String LARGE_PROCESS = "Path.of(\"Qwen2.5-Math-PRM-7B\")";
     private static final String TOKYO = "The capital of Japan is Tokyo.";
 
     @TempDir
@@ -109,7 +112,8 @@ class ReadmeExamplesTest {
         List<String> blocks = blocks(Files.readString(root().resolve("README.md")), "java");
         assertTrue(blocks.size() >= 10, "found " + blocks.size());
         for (String block : blocks) {
-            assertTrue(source.contains(squeeze(block.replace(LARGE, "TinyQwen.directory()"))), block);
+            String small = block.replace(LARGE, "TinyQwen.directory()").replace(LARGE_REWARD, "outcome").replace(LARGE_PROCESS, "process");
+            assertTrue(source.contains(squeeze(small)), block);
         }
     }
 
@@ -322,6 +326,25 @@ class ReadmeExamplesTest {
             assertTrue(similarity > 0 && similarity <= 1.001f, "similarity " + similarity);
         }
         assertTrue(printed().endsWith("true\n"));
+    }
+
+    @Test
+    void rewardModels() throws Exception {
+        Path outcome = RewardFiles.outcome(temporary.resolve("outcome"));
+        Path process = RewardFiles.process(temporary.resolve("process"));
+        String question = "What is 12 times 12?";
+        try (RewardModel model = RewardModel.load(outcome)) {
+            double reward = model.score(List.of(
+                    Message.system(RewardModel.MATH_SYSTEM_MESSAGE),
+                    Message.user(question),
+                    Message.assistant("12 times 12 is \\boxed{144}.")));
+            System.out.println(reward);                                    // the larger, the better
+        }
+        try (RewardModel model = RewardModel.load(process)) {
+            List<String> steps = List.of("12 times 12 is 12 times 10 plus 12 times 2.", "That is 120 plus 24, so \\boxed{146}.");
+            System.out.println(model.scoreSteps(question, steps));         // a probability for each
+        }
+        assertTrue(printed().matches("-?[0-9.E-]+\n\\[0\\.[0-9E-]+, 0\\.[0-9E-]+\\]\n"));
     }
 
     @Test

@@ -123,6 +123,11 @@ class UsageTest {
             filter --input f --output g --score perplexity --on-error no | --on-error must be one of FAIL, SKIP, KEEP
             embed --pooling max                                 | --pooling must be one of MEAN, LAST
             chat --message a --top-p 2                          | topP must be
+            reward                                              | MODEL is missing
+            reward m --message a                                | --message and --answer need each other
+            reward m --answer a                                 | --message and --answer need each other
+            reward m --system a                                 | --system needs --message
+            reward m n                                          | 'n' is one argument too many
             """)
     void wrongUsageIsStatus2(String line, String expected) {
         String message = Tool.run(line.strip().split(" +")).wrongUsage();
@@ -141,7 +146,7 @@ class UsageTest {
     @ValueSource(
             strings = {
                 "chat", "generate", "tokenize", "render", "logits", "perplexity", "inspect", "quantize", "synthesize", "bench", "embed",
-                "calibrate-sparse", "passkey", "filter"
+                "calibrate-sparse", "passkey", "reward", "filter"
             })
     void everyCommandHasHelp(String command) {
         for (List<String> words : List.of(List.of("help", command), List.of(command, "--help"), List.of(command, "-h"))) {

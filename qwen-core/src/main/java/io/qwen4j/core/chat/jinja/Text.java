@@ -1,6 +1,7 @@
 package io.qwen4j.core.chat.jinja;
 
 import java.util.Arrays;
+import java.util.List;
 
 /**
  * An immutable string that knows of each character whether it came from a conversation (plain) or from the template. Equality looks at the
@@ -31,6 +32,13 @@ public final class Text {
     /** A string of a conversation. */
     public static Text plain(String chars) {
         return new Text(chars, NO_EDGES, true);
+    }
+
+    /** Strings of the program and of a conversation, one after the other. */
+    public static Text joined(List<Text> pieces) {
+        TextBuilder text = new TextBuilder(Integer.MAX_VALUE);
+        pieces.forEach(text::append);
+        return text.build();
     }
 
     static Text of(String chars, boolean plain) {

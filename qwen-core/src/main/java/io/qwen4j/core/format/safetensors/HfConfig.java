@@ -5,8 +5,10 @@ import io.qwen4j.ModelLimits;
 import io.qwen4j.core.format.ConfigChecks;
 import io.qwen4j.core.format.JsonObject;
 import io.qwen4j.core.model.QwenConfig;
+import io.qwen4j.core.model.QwenConfig.Head;
 import java.util.List;
-import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
 
 /**
  * config.json, in the keys of transformers up to 4 and from 5 on. Absent keys have the defaults of {@code Qwen2Config} and
@@ -18,20 +20,28 @@ final class HfConfig {
     /** Published ones have about 700 bytes. */
     static final long MAX_BYTES = 8 << 20;
 
+    private static final String DENSE = "qwen2";
     private static final String MIXTURE = "qwen2_moe";
-    /** The architectures of each model_type; the first is what people know. */
-    private static final Map<String, List<String>> ARCHITECTURES = Map.of(
-            "qwen2", List.of("Qwen2ForCausalLM", "Qwen2Model"),
-            MIXTURE, List.of("Qwen2MoeForCausalLM", "Qwen2MoeModel"));
+    private static final List<Architecture> ARCHITECTURES = List.of(
+            new Architecture(DENSE, "Qwen2ForCausalLM", Head.LANGUAGE),
+            new Architecture(DENSE, "Qwen2Model", Head.LANGUAGE),
+            new Architecture(DENSE, "Qwen2ForRewardModel", Head.REWARD),
+            new Architecture(DENSE, "Qwen2ForProcessRewardModel", Head.PROCESS_REWARD),
+            new Architecture(MIXTURE, "Qwen2MoeForCausalLM", Head.LANGUAGE),
+            new Architecture(MIXTURE, "Qwen2MoeModel", Head.LANGUAGE));
 
     private static final double DEFAULT_EPSILON = 1e-6;
     private static final int DEFAULT_CONTEXT = 32768;
+
+    /** A class of transformers, the model_type that goes with it, and its head. */
+    private record Architecture(String type, String name, Head head) {}
 
     private HfConfig() {}
 
     static QwenConfig read(JsonObject json, ModelLimits limits) {
         String type = type(json);
-        refuseOthers(json, type);
+        Head head = head(json, type);
+        refuseOthers(json);
         int layers = json.integer("num_hidden_layers", 1, limits.layers());
         int hidden = json.integer("hidden_size", 1, ConfigChecks.MAX_WIDTH);
         int heads = json.integer("num_attention_heads", 1, ConfigChecks.MAX_HEADS);
@@ -59,35 +69,52 @@ final class HfConfig {
                 headSize,
                 json.integer("intermediate_size", 1, ConfigChecks.MAX_WIDTH),
                 json.integer("vocab_size", 1, limits.vocabulary()),
-                json.bool("tie_word_embeddings", false),
+                json.bool("tie_word_embeddings", false) && head == Head.LANGUAGE,
                 (float) json.number("rms_norm_eps", DEFAULT_EPSILON),
                 longest,
                 rope,
                 type.equals(MIXTURE) ? HfExperts.read(json, layers) : null,
-                QwenConfig.Head.LANGUAGE);
+                head);
         ConfigChecks.check(config, json.file());
         return config;
     }
 
     private static String type(JsonObject json) {
         String type = json.string("model_type", "(absent)");
-        if (!ARCHITECTURES.containsKey(type)) {
+        if (ARCHITECTURES.stream().noneMatch(a -> a.type.equals(type))) {
             throw json.error(Reason.UNSUPPORTED, "model_type " + type + " is not supported by this version, qwen2 and qwen2_moe are");
         }
         return type;
     }
 
-    private static void refuseOthers(JsonObject json, String type) {
-        if (json.has("architectures")) {
-            List<?> architectures = json.list("architectures");
-            List<String> known = ARCHITECTURES.get(type);
-            if (!architectures.isEmpty() && architectures.stream().noneMatch(known::contains)) {
-                throw json.error(
-                        Reason.UNSUPPORTED,
-                        "architectures " + architectures + " of model_type " + type + " is not supported by this version, " + known.get(0)
-                                + " is");
-            }
+    /** The head that the architecture has; without one that of a language model. */
+    private static Head head(JsonObject json, String type) {
+        List<?> names = json.has("architectures") ? json.list("architectures") : List.of();
+        if (names.isEmpty()) {
+            return Head.LANGUAGE;
         }
+        List<Architecture> known = ARCHITECTURES.stream().filter(a -> a.type.equals(type)).toList();
+        Set<Head> heads = known.stream().filter(a -> names.contains(a.name)).map(a -> a.head).collect(Collectors.toSet());
+        if (heads.isEmpty()) {
+            throw json.error(
+                    Reason.UNSUPPORTED,
+                    "architectures " + names + " of model_type " + type + " is not supported by this version, expected one of "
+                            + known.stream().map(a -> a.name).toList());
+        }
+        if (heads.size() > 1) {
+            throw json.error(Reason.CONFIG, "architectures " + names + " have different heads, expected one");
+        }
+        Head head = heads.iterator().next();
+        // May be absent: the published classes know it by themselves.
+        if (head != Head.LANGUAGE && json.has("num_labels") && json.integer("num_labels") != head.rewards()) {
+            throw json.error(
+                    Reason.CONFIG,
+                    "num_labels is " + json.integer("num_labels") + ", expected " + head.rewards() + " with architectures " + names);
+        }
+        return head;
+    }
+
+    private static void refuseOthers(JsonObject json) {
         if (!json.bool("qkv_bias", true)) {
             throw json.error(Reason.UNSUPPORTED, "qkv_bias false is not supported, true is");
         }
