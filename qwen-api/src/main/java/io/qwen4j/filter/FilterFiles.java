@@ -1,6 +1,11 @@
 package io.qwen4j.filter;
 
+import io.qwen4j.filter.FilterException.Reason;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
@@ -34,7 +39,7 @@ public record FilterFiles(
     private static final int MOST_LINE = 1 << 30;
     private static final int MOST_NAME = 1000;
 
-    /** Checks names and sizes; looks at no file. */
+    /** Checks names and sizes; looks at no file; {@link #check()} does. */
     public FilterFiles {
         Objects.requireNonNull(input, "input");
         Objects.requireNonNull(output, "output");
@@ -65,6 +70,59 @@ public record FilterFiles(
      */
     public Path journal() {
         return output.resolveSibling(output.getFileName() + JOURNAL_SUFFIX);
+    }
+
+    /**
+     * Looks whether a run could begin, as it does itself: to be told before a model is loaded. Changes nothing.
+     *
+     * @throws FilterException if the input is no file, two of the files are the same, or an output is there that no journal knows
+     */
+    public void check() {
+        if (!Files.exists(input)) {
+            throw new FilterException(Reason.FILE, input, "there is no such file", null);
+        }
+        if (!Files.isRegularFile(input)) {
+            throw new FilterException(Reason.FILE, input, "expected a regular file to read, found "
+                    + (Files.isDirectory(input) ? "a directory" : "a special file"), null);
+        }
+        List<Path> outputs = rejected == null ? List.of(output) : List.of(output, rejected);
+        List<Path> all = new ArrayList<>(outputs);
+        all.add(journal());
+        all.add(input);
+        for (int i = 0; i < all.size(); i++) {
+            for (int k = 0; k < i; k++) {
+                if (same(all.get(i), all.get(k))) {
+                    throw new FilterException(
+                            Reason.SAME_FILE, all.get(k), "input, output, rejected and journal must be different files", null);
+                }
+            }
+        }
+        if (!overwrite && !Files.exists(journal())) {
+            outputs.forEach(this::checkNew);
+        }
+    }
+
+    private static boolean same(Path a, Path b) {
+        if (a.toAbsolutePath().normalize().equals(b.toAbsolutePath().normalize())) {
+            return true;
+        }
+        try {
+            return Files.exists(a) && Files.exists(b) && Files.isSameFile(a, b);
+        } catch (IOException e) {
+            throw new FilterException(Reason.IO, a, "cannot be compared with " + b + ": " + e.getMessage(), e);
+        }
+    }
+
+    /** A file without bytes is taken: a run that was killed before its first journal leaves one. */
+    private void checkNew(Path file) {
+        try {
+            if (Files.isRegularFile(file) && Files.size(file) > 0) {
+                throw new FilterException(Reason.EXISTS, file, "exists, but there is no " + journal()
+                        + " that says which run wrote it; choose another file, or overwrite", null);
+            }
+        } catch (IOException e) {
+            throw new FilterException(Reason.IO, file, "cannot be read: " + e.getMessage(), e);
+        }
     }
 
     /**

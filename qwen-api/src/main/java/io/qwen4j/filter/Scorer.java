@@ -1,7 +1,9 @@
 package io.qwen4j.filter;
 
 import io.qwen4j.CancelledException;
+import io.qwen4j.Message;
 import io.qwen4j.QwenModel;
+import io.qwen4j.RewardModel;
 import io.qwen4j.spi.QwenProvider;
 import java.util.List;
 import java.util.Map;
@@ -39,6 +41,19 @@ public interface Scorer {
     }
 
     /**
+     * Takes the reward of documents, as the dimension {@code reward}: a document is judged as the answer to a conversation.
+     *
+     * @param model a reward model that judges conversations
+     * @param conversation the messages before the answer, possibly none
+     * @param limit what becomes of long documents
+     * @return the scorer
+     * @throws IllegalArgumentException if the model judges steps, or the conversation leaves no room for a document
+     */
+    static Scorer reward(RewardModel model, List<Message> conversation, LengthLimit limit) {
+        return QwenProvider.instance().rewardScorer(model, conversation, limit);
+    }
+
+    /**
      * The dimensions.
      *
      * @return their names, in the order of the scores, at least one
@@ -57,8 +72,8 @@ public interface Scorer {
 
     /**
      * Everything that the scores depend on beside the document, as names and values. A run from file to file that was interrupted goes on
-     * only if they are the same. May compute. None is named like one of the run itself: thresholds, on error, field, score field, most bytes
-     * of a line, rejected.
+     * only if they are the same. May compute. None is named like one of the run itself: thresholds, on error, field, score field, most
+     * bytes of a line, rejected.
      *
      * @return the settings in the order in which they are told
      */

@@ -2,6 +2,7 @@ package io.qwen4j.spi;
 
 import io.qwen4j.ChatTemplate;
 import io.qwen4j.LoadOptions;
+import io.qwen4j.Message;
 import io.qwen4j.ModelFileInfo;
 import io.qwen4j.ModelLimits;
 import io.qwen4j.ModelShape;
@@ -159,6 +160,16 @@ public interface QwenProvider {
      * @return the scorer
      */
     Scorer perplexityScorer(QwenModel model, LengthLimit limit);
+
+    /**
+     * Implements {@link Scorer#reward(RewardModel, List, LengthLimit)}.
+     *
+     * @param model a model that judges conversations
+     * @param conversation the messages before the document
+     * @param limit what becomes of long documents
+     * @return the scorer
+     */
+    Scorer rewardScorer(RewardModel model, List<Message> conversation, LengthLimit limit);
 
     /**
      * Implements {@link QualityFilter#judge(Stream)}.

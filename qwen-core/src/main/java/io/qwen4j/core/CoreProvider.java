@@ -2,6 +2,7 @@ package io.qwen4j.core;
 
 import io.qwen4j.ChatTemplate;
 import io.qwen4j.LoadOptions;
+import io.qwen4j.Message;
 import io.qwen4j.ModelFileInfo;
 import io.qwen4j.ModelLimits;
 import io.qwen4j.ModelShape;
@@ -20,6 +21,7 @@ import io.qwen4j.core.engine.SparseMeter;
 import io.qwen4j.core.filter.FilterRun;
 import io.qwen4j.core.filter.InstructScorer;
 import io.qwen4j.core.filter.PerplexityScorer;
+import io.qwen4j.core.filter.RewardScorer;
 import io.qwen4j.core.filter.VerdictStream;
 import io.qwen4j.core.format.Checkpoint;
 import io.qwen4j.core.format.CheckpointReader;
@@ -103,6 +105,11 @@ public final class CoreProvider implements QwenProvider {
     @Override
     public Scorer perplexityScorer(QwenModel model, LengthLimit limit) {
         return new PerplexityScorer(model, limit);
+    }
+
+    @Override
+    public Scorer rewardScorer(RewardModel model, List<Message> conversation, LengthLimit limit) {
+        return new RewardScorer(model, conversation, limit);
     }
 
     @Override

@@ -28,18 +28,13 @@ record RunFiles(
         implements AutoCloseable {
     /** Opens and checks the files. Nothing is changed, but outputs are made where there are none. */
     static RunFiles open(FilterFiles names, Map<String, String> settings, List<String> dimensions) {
-        checkNames(names);
+        names.check();
         boolean resumes = !names.overwrite() && Files.exists(names.journal());
         if (resumes) {
             RunJournal journal = RunJournal.read(names.journal(), settings, dimensions);
             checkOutput(names.output(), journal.outputBytes());
             if (names.rejected() != null) {
                 checkOutput(names.rejected(), journal.rejectedBytes());
-            }
-        } else if (!names.overwrite()) {
-            checkNew(names.output(), names.journal());
-            if (names.rejected() != null) {
-                checkNew(names.rejected(), names.journal());
             }
         }
         List<AutoCloseable> opened = new ArrayList<>();
@@ -64,51 +59,6 @@ record RunFiles(
         } catch (Throwable t) {
             closeAll(opened, t);
             throw t;
-        }
-    }
-
-    private static void checkNames(FilterFiles names) {
-        if (!Files.exists(names.input())) {
-            throw new FilterException(Reason.FILE, names.input(), "there is no such file", null);
-        }
-        if (!Files.isRegularFile(names.input())) {
-            throw new FilterException(Reason.FILE, names.input(), "expected a regular file to read, found "
-                    + (Files.isDirectory(names.input()) ? "a directory" : "a special file"), null);
-        }
-        List<Path> all = new ArrayList<>(List.of(names.input(), names.output(), names.journal()));
-        if (names.rejected() != null) {
-            all.add(names.rejected());
-        }
-        for (int i = 0; i < all.size(); i++) {
-            for (int k = i + 1; k < all.size(); k++) {
-                if (same(all.get(i), all.get(k))) {
-                    throw new FilterException(
-                            Reason.SAME_FILE, all.get(k), "input, output, rejected and journal must be different files", null);
-                }
-            }
-        }
-    }
-
-    private static boolean same(Path a, Path b) {
-        if (a.toAbsolutePath().normalize().equals(b.toAbsolutePath().normalize())) {
-            return true;
-        }
-        try {
-            return Files.exists(a) && Files.exists(b) && Files.isSameFile(a, b);
-        } catch (IOException e) {
-            throw new FilterException(Reason.IO, a, "cannot be compared with " + b + ": " + e.getMessage(), e);
-        }
-    }
-
-    /** A file without bytes is taken: a run that was killed before its first journal leaves one. */
-    private static void checkNew(Path file, Path journal) {
-        try {
-            if (Files.isRegularFile(file) && Files.size(file) > 0) {
-                throw new FilterException(Reason.EXISTS, file, "exists, but there is no " + journal
-                        + " that says which run wrote it; choose another file, or overwrite", null);
-            }
-        } catch (IOException e) {
-            throw new FilterException(Reason.IO, file, "cannot be read: " + e.getMessage(), e);
         }
     }
 

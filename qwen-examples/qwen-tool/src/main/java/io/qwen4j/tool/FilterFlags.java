@@ -1,6 +1,10 @@
 package io.qwen4j.tool;
 
+import io.qwen4j.LoadOptions;
+import io.qwen4j.Message;
+import io.qwen4j.ModelInfo;
 import io.qwen4j.QwenModel;
+import io.qwen4j.RewardModel;
 import io.qwen4j.filter.Dimension;
 import io.qwen4j.filter.FilterFiles;
 import io.qwen4j.filter.LengthLimit;
@@ -15,7 +19,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -25,10 +28,12 @@ final class FilterFlags {
             Option.value("--input", "FILE", "the JSON Lines to filter, a regular file"),
             Option.value("--output", "FILE", "the file of what is kept; a journal is written beside it"),
             Option.value("--rejected", "FILE", "a file of what is not kept"),
-            Option.value("--score", "instruct|perplexity", "rate along dimensions, or compute perplexity (default instruct)"),
+            Option.value("--score", "instruct|perplexity|reward", "rate along dimensions, or take perplexity or reward (default instruct)"),
             Option.value("--dimension", "NAME=DESCRIPTION", "a quality to rate, one option for each"),
             Option.value("--ratings", "L-H", "the lowest and the highest rating, single digits (default 1-5)"),
             Option.value("--question", "FILE", "the message to the model, with {document}, {name}, {description}, …"),
+            Option.value("--message", "TEXT", "with --score reward: the question that documents answer (default none)"),
+            Option.value("--system", "TEXT", "with --score reward: the system message (default the template's)"),
             Option.value("--min", "[NAME=]X[,…]", "smallest scores that are kept, of a dimension, or of the mean without a name"),
             Option.value("--max", "[NAME=]X[,…]", "largest scores that are kept, in the same way"),
             Option.value("--field", "NAME", "the field of the document (default text)"),
@@ -47,7 +52,37 @@ final class FilterFlags {
     private final List<Threshold> thresholds;
     private final OnError onError;
     private final int inFlight;
-    private final Function<QwenModel, Scorer> scorer;
+    private final Scoring scoring;
+
+    /**
+     * How documents are scored.
+     *
+     * @param dimensions names of the scores
+     * @param open loads the model
+     */
+    private record Scoring(List<String> dimensions, Opening open) {}
+
+    private interface Opening {
+        Opened with(LoadOptions.Builder options);
+    }
+
+    /**
+     * A scorer with its model.
+     *
+     * @param scorer the scorer
+     * @param model its model, to be closed
+     * @param info what the model is
+     */
+    record Opened(Scorer scorer, AutoCloseable model, ModelInfo info) implements AutoCloseable {
+        @Override
+        public void close() {
+            try {
+                model.close();
+            } catch (Exception e) {
+                throw new ToolException("the model could not be closed: " + e.getMessage(), e);
+            }
+        }
+    }
 
     private FilterFlags(Arguments arguments, Streams streams) throws IOException {
         FilterFiles.Builder builder =
@@ -70,13 +105,11 @@ final class FilterFlags {
         if (inFlight > 256) {
             throw new UsageException("--in-flight must be at most 256, found " + inFlight);
         }
-        scorer = scorer(arguments, streams);
-        // The names of the thresholds, before a model is loaded.
-        List<String> names = arguments.has("--dimension") ? rubric(arguments, streams).names() : List.of("perplexity");
+        scoring = scoring(arguments, streams);
         for (Threshold threshold : thresholds) {
-            if (!threshold.dimension().equals(Threshold.MEAN) && !names.contains(threshold.dimension())) {
-                throw new UsageException("--min and --max must be of mean or one of " + String.join(", ", names) + ", found '"
-                        + threshold.dimension() + "'");
+            if (!threshold.dimension().equals(Threshold.MEAN) && !scoring.dimensions().contains(threshold.dimension())) {
+                throw new UsageException("--min and --max must be of mean or one of " + String.join(", ", scoring.dimensions())
+                        + ", found '" + threshold.dimension() + "'");
             }
         }
     }
@@ -89,31 +122,85 @@ final class FilterFlags {
         return files;
     }
 
-    int inFlight() {
-        return inFlight;
+    /** Loads the model. */
+    Opened open(Arguments arguments) {
+        return scoring.open().with(CommonFlags.loadOptions(arguments).maxConcurrent(Math.max(8, inFlight)));
     }
 
-    QualityFilter filter(QwenModel model) {
-        return new QualityFilter(scorer.apply(model), thresholds, onError, inFlight);
+    QualityFilter filter(Scorer scorer) {
+        return new QualityFilter(scorer, thresholds, onError, inFlight);
     }
 
-    private static Function<QwenModel, Scorer> scorer(Arguments arguments, Streams streams) throws IOException {
+    private static Scoring scoring(Arguments arguments, Streams streams) throws IOException {
         LengthLimit limit = new LengthLimit(arguments.integer("--max-tokens", 1, 0), arguments.has("--truncate"));
         String kind = arguments.has("--score") ? arguments.requiredText("--score") : "instruct";
         switch (kind) {
             case "instruct" -> {
+                refuse(arguments, "reward", "--message", "--system");
                 Rubric rubric = rubric(arguments, streams);
-                return model -> Scorer.instruct(model, rubric, limit);
+                return new Scoring(rubric.names(), options -> {
+                    QwenModel model = CommonFlags.load(arguments, streams, options);
+                    return opened(model, model.info(), () -> Scorer.instruct(model, rubric, limit));
+                });
             }
             case "perplexity" -> {
-                for (String name : List.of("--dimension", "--ratings", "--question")) {
-                    if (arguments.has(name)) {
-                        throw new UsageException(name + " is for --score instruct");
-                    }
-                }
-                return model -> Scorer.perplexity(model, limit);
+                refuse(arguments, "reward", "--message", "--system");
+                refuse(arguments, "instruct", "--dimension", "--ratings", "--question");
+                return new Scoring(List.of("perplexity"), options -> {
+                    QwenModel model = CommonFlags.load(arguments, streams, options);
+                    return opened(model, model.info(), () -> Scorer.perplexity(model, limit));
+                });
             }
-            default -> throw Arguments.wrong("--score", "instruct or perplexity", kind);
+            case "reward" -> {
+                refuse(arguments, "instruct", "--dimension", "--ratings", "--question");
+                List<Message> before = conversation(arguments);
+                return new Scoring(List.of("reward"), options -> {
+                    RewardModel model = CommonFlags.loadReward(arguments, streams, options);
+                    return opened(model, model.info(), () -> Scorer.reward(model, before, limit));
+                });
+            }
+            default -> throw Arguments.wrong("--score", "instruct, perplexity or reward", kind);
+        }
+    }
+
+    private static void refuse(Arguments arguments, String kind, String... names) {
+        for (String name : names) {
+            if (arguments.has(name)) {
+                throw new UsageException(name + " is for --score " + kind);
+            }
+        }
+    }
+
+    private static List<Message> conversation(Arguments arguments) {
+        List<Message> messages = new ArrayList<>();
+        if (arguments.has("--system")) {
+            messages.add(Message.system(arguments.requiredText("--system")));
+        }
+        if (arguments.has("--message")) {
+            messages.add(Message.user(arguments.requiredText("--message")));
+        }
+        return messages;
+    }
+
+    /** A model whose scorer cannot be made is closed. */
+    private static Opened opened(AutoCloseable model, ModelInfo info, Making<Scorer> making) {
+        Opened opened = null;
+        try {
+            opened = new Opened(making.make(), model, info);
+            return opened;
+        } finally {
+            if (opened == null) {
+                closeQuietly(model);
+            }
+        }
+    }
+
+    private static void closeQuietly(AutoCloseable model) {
+        try {
+            model.close();
+        } catch (Exception e) {
+            // Why its scorer cannot be made is what the user needs to know.
+            return;
         }
     }
 

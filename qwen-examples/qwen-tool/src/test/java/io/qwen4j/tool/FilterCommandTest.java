@@ -108,6 +108,24 @@ class FilterCommandTest {
     }
 
     @Test
+    void filtersByReward() throws Exception {
+        Path model = RewardFiles.outcome(temporary.resolve("judge"));
+        writeDocuments(12);
+        String[] words = words("out.jsonl", "--score", "reward", "--message", "Tell me a story.", "--min", "-1000");
+        words[1] = model.toString();
+        String out = Tool.run(words).succeeded().out();
+        assertTrue(out.contains("\nreward     mean "), out);
+        List<String> lines = Files.readAllLines(temporary.resolve("out.jsonl"));
+        assertEquals(12, lines.size());
+        String text = lines.get(3).replaceAll(".*\"text\": \"([^\"]*)\".*", "$1");
+        String reward = Tool.run("reward", model.toString(), "--message", "Tell me a story.", "--answer", text).succeeded().out();
+        assertEquals(
+                Double.parseDouble(reward.strip()), Double.parseDouble(lines.get(3).replaceAll(".*\"reward\":(-?[\\d.]+).*", "$1")), 1e-6);
+        words[1] = "tiny-qwen";
+        Tool.run(words).failure();
+    }
+
+    @Test
     void badLinesAreNamed() throws Exception {
         Path input = writeDocuments(3);
         String good = Files.readString(input);

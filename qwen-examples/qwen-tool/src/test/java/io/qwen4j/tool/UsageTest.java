@@ -105,7 +105,7 @@ class UsageTest {
             filter --output g --score perplexity                | --input is missing
             filter --input f --score perplexity                 | --output is missing
             filter --input f --output g                         | --dimension is missing
-            filter --input f --output g --score good            | --score must be instruct or perplexity, found 'good'
+            filter --input f --output g --score good            | --score must be instruct, perplexity or reward, found 'good'
             filter --input f --output g --dimension a           | --dimension must be NAME=DESCRIPTION, found 'a'
             filter --input f --output g --dimension mean=x      | the name of a dimension must be
             filter --input f --output g --dimension a=x --dimension a=y | dimension a occurs twice
@@ -116,6 +116,9 @@ class UsageTest {
             filter --input f --output g --dimension a=x --min nan | --min must be numbers
             filter --input f --output g --dimension a=x --min 3 --max 2 | the threshold of mean must be a range, found 3.0 to 2.0
             filter --input f --output g --score perplexity --dimension a=x | --dimension is for --score instruct
+            filter --input f --output g --score reward --ratings 1-5 | --ratings is for --score instruct
+            filter --input f --output g --score reward --min facts=1 | --min and --max must be of mean or one of reward, found 'facts'
+            filter --input f --output g --score perplexity --message a | --message is for --score reward
             filter --input f --output g --score perplexity --field quality | field and scoreField must differ
             filter --input f --output g --score perplexity --max-line 9 | --max-line must be a whole number from 64
             filter --input f --output g --score perplexity --max-tokens 0 | --max-tokens must be a whole number from 1
