@@ -4,6 +4,7 @@ module io.qwen4j.api {
     requires static transitive org.jspecify;
 
     exports io.qwen4j;
+    exports io.qwen4j.filter;
     exports io.qwen4j.spi;
 
     uses io.qwen4j.spi.QwenProvider;

@@ -95,6 +95,16 @@ public interface QwenModel extends AutoCloseable {
     Score score(String text);
 
     /**
+     * Computes how probable a text is.
+     *
+     * @param text the text, not empty
+     * @param controlTokens what becomes of the spelling of added tokens in the text
+     * @return the log-probabilities of its tokens
+     * @throws ContextOverflowException if the text does not fit in the context
+     */
+    Score score(String text, ControlTokens controlTokens);
+
+    /**
      * Computes how probable a sequence of tokens is.
      *
      * @param tokens token ids, at least one
@@ -102,6 +112,18 @@ public interface QwenModel extends AutoCloseable {
      * @throws ContextOverflowException if the tokens do not fit in the context
      */
     Score score(int[] tokens);
+
+    /**
+     * Computes how probable some tokens are as the next one after each of several prompts. What a prompt has in common with the one before
+     * it, from the first token on, is not computed again. With YaRN or dual chunks every prompt counts as long as the longest of them.
+     *
+     * @param prompts token ids of each prompt, at least one in each
+     * @param candidates ids of the tokens that are asked for
+     * @return for each prompt the natural logarithms of the candidates' probabilities, under the model's own distribution over all tokens
+     * @throws ContextOverflowException if a prompt does not fit in the context
+     * @throws CancelledException if the thread that waits is interrupted
+     */
+    List<float[]> nextLogProbabilities(List<int[]> prompts, int[] candidates);
 
     /**
      * Computes the logits after every token of a sequence.

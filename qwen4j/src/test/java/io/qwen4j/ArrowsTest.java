@@ -27,7 +27,7 @@ class ArrowsTest {
     void theApiKnowsNobody() {
         noClasses()
                 .that()
-                .resideInAnyPackage("io.qwen4j", "io.qwen4j.spi")
+                .resideInAnyPackage("io.qwen4j", "io.qwen4j.filter", "io.qwen4j.spi")
                 .should()
                 .dependOnClassesThat()
                 .resideInAnyPackage("io.qwen4j.core..", "io.qwen4j.natives..", "com.fasterxml..", "org.slf4j..", "org.bytedeco..")

@@ -2,6 +2,7 @@ package io.qwen4j.spi;
 
 import io.qwen4j.ChatTemplate;
 import io.qwen4j.LoadOptions;
+import io.qwen4j.Message;
 import io.qwen4j.ModelFileInfo;
 import io.qwen4j.ModelLimits;
 import io.qwen4j.ModelShape;
@@ -13,9 +14,18 @@ import io.qwen4j.SparseCalibration;
 import io.qwen4j.SparseMeasurement;
 import io.qwen4j.Tokenizer;
 import io.qwen4j.WeightType;
+import io.qwen4j.filter.FilterFiles;
+import io.qwen4j.filter.FilterListener;
+import io.qwen4j.filter.FilterSummary;
+import io.qwen4j.filter.LengthLimit;
+import io.qwen4j.filter.QualityFilter;
+import io.qwen4j.filter.Rubric;
+import io.qwen4j.filter.Scorer;
+import io.qwen4j.filter.Verdict;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.ServiceLoader;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** An implementation of the API, found through {@link ServiceLoader}. Thread-safe. */
@@ -131,6 +141,54 @@ public interface QwenProvider {
      */
     List<SparseMeasurement> measureSparse(
             Path model, LoadOptions options, int[] tokens, List<Integer> lengths, boolean followSparse, ProgressListener progress);
+
+    /**
+     * Implements {@link Scorer#instruct(QwenModel, Rubric, LengthLimit)}.
+     *
+     * @param model an instruct model
+     * @param rubric what is asked
+     * @param limit what becomes of long documents
+     * @return the scorer
+     */
+    Scorer instructScorer(QwenModel model, Rubric rubric, LengthLimit limit);
+
+    /**
+     * Implements {@link Scorer#perplexity(QwenModel, LengthLimit)}.
+     *
+     * @param model any model with a tokenizer
+     * @param limit what becomes of long documents
+     * @return the scorer
+     */
+    Scorer perplexityScorer(QwenModel model, LengthLimit limit);
+
+    /**
+     * Implements {@link Scorer#reward(RewardModel, List, LengthLimit)}.
+     *
+     * @param model a model that judges conversations
+     * @param conversation the messages before the document
+     * @param limit what becomes of long documents
+     * @return the scorer
+     */
+    Scorer rewardScorer(RewardModel model, List<Message> conversation, LengthLimit limit);
+
+    /**
+     * Implements {@link QualityFilter#judge(Stream)}.
+     *
+     * @param filter the filter
+     * @param documents the texts
+     * @return their verdicts
+     */
+    Stream<Verdict> judge(QualityFilter filter, Stream<String> documents);
+
+    /**
+     * Implements {@link QualityFilter#run(FilterFiles, FilterListener)}.
+     *
+     * @param filter the filter
+     * @param files which files
+     * @param listener hears of the progress
+     * @return what was done
+     */
+    FilterSummary filterFiles(QualityFilter filter, FilterFiles files, FilterListener listener);
 
     /** Finds the provider once. */
     final class Holder {

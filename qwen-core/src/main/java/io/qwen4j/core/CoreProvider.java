@@ -2,6 +2,7 @@ package io.qwen4j.core;
 
 import io.qwen4j.ChatTemplate;
 import io.qwen4j.LoadOptions;
+import io.qwen4j.Message;
 import io.qwen4j.ModelFileInfo;
 import io.qwen4j.ModelLimits;
 import io.qwen4j.ModelShape;
@@ -17,14 +18,28 @@ import io.qwen4j.core.chat.TemplateLoader;
 import io.qwen4j.core.engine.ModelLoader;
 import io.qwen4j.core.engine.SparseCalibrator;
 import io.qwen4j.core.engine.SparseMeter;
+import io.qwen4j.core.filter.FilterRun;
+import io.qwen4j.core.filter.InstructScorer;
+import io.qwen4j.core.filter.PerplexityScorer;
+import io.qwen4j.core.filter.RewardScorer;
+import io.qwen4j.core.filter.VerdictStream;
 import io.qwen4j.core.format.Checkpoint;
 import io.qwen4j.core.format.CheckpointReader;
 import io.qwen4j.core.model.Quantizer;
 import io.qwen4j.core.model.Synthesizer;
 import io.qwen4j.core.tokenizer.TokenizerLoader;
+import io.qwen4j.filter.FilterFiles;
+import io.qwen4j.filter.FilterListener;
+import io.qwen4j.filter.FilterSummary;
+import io.qwen4j.filter.LengthLimit;
+import io.qwen4j.filter.QualityFilter;
+import io.qwen4j.filter.Rubric;
+import io.qwen4j.filter.Scorer;
+import io.qwen4j.filter.Verdict;
 import io.qwen4j.spi.QwenProvider;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 
 /** Implements the API. */
 public final class CoreProvider implements QwenProvider {
@@ -80,5 +95,30 @@ public final class CoreProvider implements QwenProvider {
     public List<SparseMeasurement> measureSparse(
             Path model, LoadOptions options, int[] tokens, List<Integer> lengths, boolean followSparse, ProgressListener progress) {
         return SparseMeter.measure(model, options, tokens, lengths, followSparse, progress);
+    }
+
+    @Override
+    public Scorer instructScorer(QwenModel model, Rubric rubric, LengthLimit limit) {
+        return new InstructScorer(model, rubric, limit);
+    }
+
+    @Override
+    public Scorer perplexityScorer(QwenModel model, LengthLimit limit) {
+        return new PerplexityScorer(model, limit);
+    }
+
+    @Override
+    public Scorer rewardScorer(RewardModel model, List<Message> conversation, LengthLimit limit) {
+        return new RewardScorer(model, conversation, limit);
+    }
+
+    @Override
+    public Stream<Verdict> judge(QualityFilter filter, Stream<String> documents) {
+        return VerdictStream.of(filter, documents);
+    }
+
+    @Override
+    public FilterSummary filterFiles(QualityFilter filter, FilterFiles files, FilterListener listener) {
+        return FilterRun.run(filter, files, listener);
     }
 }

@@ -154,8 +154,13 @@ final class LoadedModel implements QwenModel {
 
     @Override
     public Score score(String text) {
+        return score(text, ControlTokens.RECOGNIZE);
+    }
+
+    @Override
+    public Score score(String text, ControlTokens controlTokens) {
         checkOpen();
-        return score(encode(text, ControlTokens.RECOGNIZE));
+        return score(encode(text, controlTokens));
     }
 
     @Override
@@ -168,6 +173,32 @@ final class LoadedModel implements QwenModel {
         }
         try {
             return engine.run(new ScoreJob(ids, engine.probabilities(), LOGITS_SLICE)).await(engine::stop);
+        } finally {
+            Reference.reachabilityFence(this);
+        }
+    }
+
+    @Override
+    public List<float[]> nextLogProbabilities(List<int[]> prompts, int[] candidates) {
+        checkOpen();
+        if (prompts.isEmpty()) {
+            return List.of();
+        }
+        List<int[]> copies = new ArrayList<>(prompts.size());
+        for (int[] prompt : prompts) {
+            int[] ids = prompt.clone();
+            checkPrompt(ids);
+            copies.add(ids);
+        }
+        int[] asked = candidates.clone();
+        for (int id : asked) {
+            if (id < 0 || id >= engine.vocabularyRows()) {
+                throw new IllegalArgumentException(
+                        "candidate " + id + " is no token; the model has the rows 0 to " + (engine.vocabularyRows() - 1));
+            }
+        }
+        try {
+            return engine.run(new NextTokenJob(copies, asked, engine.probabilities())).await(engine::stop);
         } finally {
             Reference.reachabilityFence(this);
         }

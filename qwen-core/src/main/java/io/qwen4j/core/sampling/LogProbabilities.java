@@ -56,6 +56,16 @@ public final class LogProbabilities {
         return logProbability(id);
     }
 
+    /** The log-probabilities of some tokens. */
+    public float[] of(FloatBuffer source, int offset, int[] ids) {
+        read(source, offset);
+        float[] values = new float[ids.length];
+        for (int i = 0; i < ids.length; i++) {
+            values[i] = logProbability(ids[i]);
+        }
+        return values;
+    }
+
     /** The greatest logit is subtracted first: added to the logarithm of the sum, a large one would swallow it. */
     private float logProbability(int id) {
         return (float) Math.min(0, (double) logits[id] - max - logSum);

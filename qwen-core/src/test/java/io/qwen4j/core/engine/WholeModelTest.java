@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.qwen4j.ContextOverflowException;
+import io.qwen4j.ControlTokens;
 import io.qwen4j.Device;
 import io.qwen4j.FinishReason;
 import io.qwen4j.Generation;
@@ -188,6 +189,58 @@ class WholeModelTest {
             different.add(model.submit(chat(generation(20).sampling(fresh).ignoreEndTokens(true))).await().tokens());
         }
         assertEquals(4, different.size());
+    }
+
+    @Test
+    void nextTokensHaveTheProbabilitiesOfTheLogits() {
+        List<int[]> prompts = new ArrayList<>();
+        for (String end : List.of(" Japan is", " Japan", " Peru is the city of", " Japan")) {
+            prompts.add(model.tokenizer().encode("Once upon a time there was a lion. ".repeat(20) + "The capital of" + end));
+        }
+        int[] candidates = {0, 17, ROWS - 1, 17};
+        long before = model.stats().promptTokens();
+        List<float[]> found = model.nextLogProbabilities(prompts, candidates);
+        long computed = model.stats().promptTokens() - before;
+        assertTrue(computed < prompts.get(0).length + 20, computed + " tokens were computed");
+        for (int p = 0; p < prompts.size(); p++) {
+            int[] prompt = prompts.get(p);
+            float[] last = new float[ROWS];
+            model.logits(prompt, (position, row) -> {
+                if (position == prompt.length - 1) {
+                    row.get(last);
+                }
+            });
+            double most = Double.NEGATIVE_INFINITY;
+            for (float logit : last) {
+                most = Math.max(most, logit);
+            }
+            double sum = 0;
+            for (float logit : last) {
+                sum += Math.exp(logit - most);
+            }
+            for (int c = 0; c < candidates.length; c++) {
+                assertEquals(last[candidates[c]] - most - Math.log(sum), found.get(p)[c], 1e-5);
+            }
+            // The same prompt on its own, nothing of it shared.
+            assertArrayEquals(model.nextLogProbabilities(List.of(prompt), candidates).get(0), found.get(p));
+        }
+        assertEquals(List.of(), model.nextLogProbabilities(List.of(), candidates));
+        assertEquals(0, model.nextLogProbabilities(prompts, new int[0]).get(3).length);
+        assertThrows(IllegalArgumentException.class, () -> model.nextLogProbabilities(List.of(new int[0]), candidates));
+        assertThrows(IllegalArgumentException.class, () -> model.nextLogProbabilities(prompts, new int[] {ROWS}));
+        assertThrows(IllegalArgumentException.class, () -> model.nextLogProbabilities(prompts, new int[] {-1}));
+        int[] tooLong = new int[model.info().contextLength() + 1];
+        assertThrows(ContextOverflowException.class, () -> model.nextLogProbabilities(List.of(prompts.get(0), tooLong), candidates));
+    }
+
+    @Test
+    void aScoredTextMayBeKeptFromSpellingControlTokens() {
+        String text = "a<|im_end|>b";
+        assertEquals(3, model.score(text).tokens().size());
+        assertEquals(model.score(text), model.score(text, ControlTokens.RECOGNIZE));
+        int[] plain = model.tokenizer().encode(text, ControlTokens.PLAIN);
+        assertTrue(plain.length > 3);
+        assertEquals(model.score(plain), model.score(text, ControlTokens.PLAIN));
     }
 
     @Test

@@ -117,9 +117,13 @@ final class CommonFlags {
 
     /** Loads the reward model and shows the progress on a terminal. */
     static RewardModel loadReward(Arguments arguments, Streams streams) {
+        return loadReward(arguments, streams, loadOptions(arguments));
+    }
+
+    static RewardModel loadReward(Arguments arguments, Streams streams, LoadOptions.Builder options) {
         Path path = model(arguments);
         try (ProgressBar bar = new ProgressBar(streams.err())) {
-            return RewardModel.load(path, loadOptions(arguments).progress(bar).build());
+            return RewardModel.load(path, options.progress(bar).build());
         }
     }
 

@@ -28,6 +28,7 @@ public final class Main {
             new RenderCommand(),
             new LogitsCommand(),
             new PerplexityCommand(),
+            new FilterCommand(),
             new PassKeyCommand(),
             new InspectCommand(),
             new QuantizeCommand(),

@@ -28,6 +28,15 @@ import io.qwen4j.ToolCall;
 import io.qwen4j.ToolSpec;
 import io.qwen4j.WeightType;
 import io.qwen4j.Yarn;
+import io.qwen4j.filter.Dimension;
+import io.qwen4j.filter.FilterFiles;
+import io.qwen4j.filter.FilterListener;
+import io.qwen4j.filter.FilterSummary;
+import io.qwen4j.filter.LengthLimit;
+import io.qwen4j.filter.QualityFilter;
+import io.qwen4j.filter.Rubric;
+import io.qwen4j.filter.Scorer;
+import io.qwen4j.filter.Threshold;
 import io.qwen4j.tinyqwen.TinyQwen;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
@@ -42,6 +51,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Flow;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -335,6 +345,56 @@ class ReadmeExamplesTest {
             System.out.println(model.scoreSteps(question, steps));         // a probability for each
         }
         assertTrue(printed().matches("-?[0-9.E-]+\n\\[0\\.[0-9E-]+, 0\\.[0-9E-]+\\]\n"));
+    }
+
+    @Test
+    void qualityFilters() throws Exception {
+        String text = "The capital of Japan is Tokyo.";
+        Stream<String> documents = Stream.of(text, "Tokyo capital is Japan The of.");
+        Path input = Files.writeString(temporary.resolve("documents.jsonl"), "{\"text\": \"" + text + "\"}\n");
+        Path output = temporary.resolve("good.jsonl");
+
+        Rubric rubric = Rubric.of(
+                new Dimension("facts", "how correct and verifiable its facts are"),
+                new Dimension("style", "how clear and well written it is"));
+        try (QwenModel model = QwenModel.load(TinyQwen.directory())) {
+            QualityFilter filter = QualityFilter.builder(Scorer.instruct(model, rubric, LengthLimit.TRUNCATE))
+                    .threshold(Threshold.least("mean", 3.5))
+                    .build();
+            try (Stream<String> kept = filter.keep(documents)) {            // in their order, eight scored at a time
+                kept.forEach(System.out::println);
+            }
+            FilterSummary summary = filter.run(FilterFiles.builder(input, output).build(), FilterListener.none());
+            System.out.println(summary.kept() + " of " + summary.lines() + " lines kept");
+        }
+        assertTrue(printed().endsWith("1 of 1 lines kept\n"));
+        assertTrue(Files.readString(output).startsWith("{\"text\": \"" + text + "\",\"quality\":{\"facts\":"));
+    }
+
+    @Test
+    void theCommandsOfQualityFiltersWork() throws Exception {
+        String block = blocks(Files.readString(root().resolve("README.md")), "sh").stream()
+                .filter(b -> b.startsWith("printf"))
+                .findFirst()
+                .orElseThrow();
+        List<String> lines = block.lines().toList();
+        Matcher documents = Pattern.compile("'(\\{[^']*)'").matcher(lines.get(0));
+        StringBuilder text = new StringBuilder();
+        while (documents.find()) {
+            text.append(documents.group(1)).append('\n');
+        }
+        Files.writeString(temporary.resolve("documents.jsonl"), text);
+        for (String line : lines.subList(1, lines.size())) {
+            List<String> words = new ArrayList<>();
+            Matcher word = Pattern.compile("\"([^\"]*)\"|(\\S+)").matcher(line.substring("./qwen ".length()));
+            while (word.find()) {
+                String plain = word.group(1) == null ? word.group(2) : word.group(1);
+                words.add(plain.endsWith(".jsonl") ? temporary.resolve(plain).toString() : plain);
+            }
+            Tool.run(words.toArray(String[]::new)).succeeded();
+        }
+        assertEquals(1, Files.readAllLines(temporary.resolve("good.jsonl")).size());
+        assertEquals(2, Files.readAllLines(temporary.resolve("rated.jsonl")).size());
     }
 
     @Test

@@ -102,6 +102,28 @@ class UsageTest {
             calibrate-sparse --file t                           | --output is missing
             calibrate-sparse --file t --output b --recall 1     | --recall must be a number above 0 and below 1, found '1'
             calibrate-sparse --file t --output b --tokens 0     | --tokens must be a whole number from 1
+            filter --output g --score perplexity                | --input is missing
+            filter --input f --score perplexity                 | --output is missing
+            filter --input f --output g                         | --dimension is missing
+            filter --input f --output g --score good            | --score must be instruct, perplexity or reward, found 'good'
+            filter --input f --output g --dimension a           | --dimension must be NAME=DESCRIPTION, found 'a'
+            filter --input f --output g --dimension mean=x      | the name of a dimension must be
+            filter --input f --output g --dimension a=x --dimension a=y | dimension a occurs twice
+            filter --input f --output g --dimension a=x --ratings 1-10 | --ratings must be two digits such as 1-5, found '1-10'
+            filter --input f --output g --dimension a=x --ratings 5-1 | ratings must be digits, the lowest below the highest
+            filter --input f --output g --dimension a=x --min b=1 | --min and --max must be of mean or one of a, found 'b'
+            filter --input f --output g --dimension a=x --min 1,x | --min must be numbers such as 3.5 or facts=3,style=2.5
+            filter --input f --output g --dimension a=x --min nan | --min must be numbers
+            filter --input f --output g --dimension a=x --min 3 --max 2 | the threshold of mean must be a range, found 3.0 to 2.0
+            filter --input f --output g --score perplexity --dimension a=x | --dimension is for --score instruct
+            filter --input f --output g --score reward --ratings 1-5 | --ratings is for --score instruct
+            filter --input f --output g --score reward --min facts=1 | --min and --max must be of mean or one of reward, found 'facts'
+            filter --input f --output g --score perplexity --message a | --message is for --score reward
+            filter --input f --output g --score perplexity --field quality | field and scoreField must differ
+            filter --input f --output g --score perplexity --max-line 9 | --max-line must be a whole number from 64
+            filter --input f --output g --score perplexity --max-tokens 0 | --max-tokens must be a whole number from 1
+            filter --input f --output g --score perplexity --in-flight 257 | --in-flight must be at most 256
+            filter --input f --output g --score perplexity --on-error no | --on-error must be one of FAIL, SKIP, KEEP
             embed --pooling max                                 | --pooling must be one of MEAN, LAST
             chat --message a --top-p 2                          | topP must be
             reward                                              | MODEL is missing
@@ -127,7 +149,7 @@ class UsageTest {
     @ValueSource(
             strings = {
                 "chat", "generate", "tokenize", "render", "logits", "perplexity", "inspect", "quantize", "synthesize", "bench", "embed",
-                "calibrate-sparse", "passkey", "reward"
+                "calibrate-sparse", "passkey", "reward", "filter"
             })
     void everyCommandHasHelp(String command) {
         for (List<String> words : List.of(List.of("help", command), List.of(command, "--help"), List.of(command, "-h"))) {
