@@ -114,7 +114,7 @@ void experts(int target, int64_t rows, int64_t columns, int64_t tokens) {
   const int64_t backend = qw_backend_create(target, 2, false);
   const int64_t w = qw_weight_create(columns), arena = qw_arena_create(kExperts * (qw_segment_bytes(backend, kF32, rows, columns) + 64));
   for (int32_t e = 0; e < kExperts; e++) {
-    checks.expect(qw_weight_add_segment(backend, w, kF32, rows, arena) == kOk, "no segment");
+    checks.expect(qw_weight_add_segment(backend, w, kF32, rows, nullptr, arena) == kOk, "no segment");
     std::vector<float> values(static_cast<size_t>(rows * columns), static_cast<float>(e + 1));
     checks.expect(qw_weight_pack(w, e, 0, rows, reinterpret_cast<int8_t*>(values.data()), rows * columns * 4) == kOk, "not packed");
   }
