@@ -111,7 +111,7 @@ class FormatFuzzTest {
 
     @Test
     void quantizedConfig() throws IOException {
-        var form = new PackedCheckpoints.Form(false, 4, 32, 1, true, false);
+        var form = new PackedCheckpoints.Form(false, 4, 32, 1, true, false, false);
         Path model = PackedCheckpoints.write(temp.resolve("m"), SMALL, form, 1);
         Path file = model.resolve("config.json");
         byte[] good = Files.readAllBytes(file);
@@ -121,7 +121,7 @@ class FormatFuzzTest {
 
     @Test
     void quantizedTensors() throws IOException {
-        var form = new PackedCheckpoints.Form(true, 4, 32, 0, false, false);
+        var form = new PackedCheckpoints.Form(true, 4, 32, 0, false, false, false);
         Path model = PackedCheckpoints.write(temp.resolve("m"), SMALL, form, 1);
         Path file = model.resolve("model.safetensors");
         SafetensorsBuilder good = PackedCheckpoints.packed(SMALL, form, 1);
@@ -137,7 +137,7 @@ class FormatFuzzTest {
 
     @Test
     void groupIndex() throws IOException {
-        var form = new PackedCheckpoints.Form(false, 4, 32, 1, true, false);
+        var form = new PackedCheckpoints.Form(false, 4, 32, 1, true, false, false);
         Path model = PackedCheckpoints.write(temp.resolve("m"), SMALL, form, 1);
         Path file = model.resolve("model.safetensors");
         SafetensorsBuilder good = PackedCheckpoints.packed(SMALL, form, 1);

@@ -34,8 +34,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 class PackedRefusalTest {
     private static final QwenConfig CONFIG =
             new QwenConfig("qwen2", 1, 64, 4, 2, 16, 96, 96, true, 1e-6f, 128, new QwenConfig.Rope(10000, null));
-    private static final Form GPTQ = new Form(false, 4, 32, 1, true, false);
-    private static final Form AWQ = new Form(true, 4, 32, 0, false, false);
+    private static final Form GPTQ = new Form(false, 4, 32, 1, true, false, false);
+    private static final Form AWQ = new Form(true, 4, 32, 0, false, false, false);
     private static final String DOWN = "model.layers.0.mlp.down_proj";
 
     @TempDir
@@ -221,7 +221,7 @@ class PackedRefusalTest {
     @Test
     void refusesRowsThatAreNoWholeBlocks() throws IOException {
         var narrow = new QwenConfig("qwen2", 1, 80, 5, 1, 16, 96, 96, true, 1e-6f, 128, new QwenConfig.Rope(10000, null));
-        var form = new Form(false, 4, -1, 1, false, false);
+        var form = new Form(false, 4, -1, 1, false, false, false);
         Path model = PackedCheckpoints.write(temp.resolve("model"), narrow, form, 5);
         assertRefused(model, Reason.UNSUPPORTED, "80 columns, expected a multiple of 32");
     }

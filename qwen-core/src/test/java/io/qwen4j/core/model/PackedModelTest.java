@@ -42,7 +42,7 @@ class PackedModelTest {
     private static final QwenConfig EXPERTS = new QwenConfig(
             "qwen2_moe", 2, 128, 4, 2, 32, 384, 96, false, 1e-6f, 128, new QwenConfig.Rope(1e4, null),
             new QwenConfig.Experts(5, 2, 128, 256, true, 1, Set.of()), QwenConfig.Head.LANGUAGE);
-    private static final Form ACT_ORDER = new Form(false, 4, 32, 1, true, false);
+    private static final Form ACT_ORDER = new Form(false, 4, 32, 1, true, false, false);
 
     @TempDir
     private Path directory;

@@ -38,15 +38,16 @@ public final class PackedCheckpoints {
      * @param version of GPTQ's layout, 1 or 2
      * @param actOrder whether columns have groups in random order
      * @param symmetric whether all zero points are in the middle
+     * @param head whether the head is quantized, too
      */
-    public record Form(boolean awq, int bits, int groupSize, int version, boolean actOrder, boolean symmetric) {
+    public record Form(boolean awq, int bits, int groupSize, int version, boolean actOrder, boolean symmetric, boolean head) {
         /** What config.json says of it. */
         public String json() {
             return awq
                     ? "{\"quant_method\": \"awq\", \"bits\": %d, \"group_size\": %d, \"version\": \"gemm\", \"zero_point\": true,"
                             .formatted(bits, groupSize) + " \"modules_to_not_convert\": null}"
                     : "{\"quant_method\": \"gptq\", \"bits\": %d, \"group_size\": %d, \"desc_act\": %b, \"sym\": %b, \"damp_percent\": 0.01, "
-                            .formatted(bits, groupSize, actOrder, symmetric) + "\"true_sequential\": true"
+                            .formatted(bits, groupSize, actOrder, symmetric) + "\"lm_head\": %b, \"true_sequential\": true".formatted(head)
                             + (version == 2 ? ", \"checkpoint_format\": \"gptq_v2\"}" : "}");
         }
     }
@@ -60,22 +61,24 @@ public final class PackedCheckpoints {
     /** The four forms that Qwen2.5 is published in, and those that others write. */
     public static List<Form> forms() {
         return List.of(
-                new Form(false, 4, 128, 1, false, true),
-                new Form(false, 8, 128, 1, false, true),
-                new Form(true, 4, 128, 0, false, false),
-                new Form(false, 4, 128, 1, false, false),
-                new Form(false, 4, 128, 2, false, false),
-                new Form(false, 8, 128, 2, false, false),
-                new Form(false, 8, 128, 1, false, false),
-                new Form(false, 4, 32, 1, true, false),
-                new Form(false, 8, 32, 1, true, false),
-                new Form(false, 4, 128, 2, true, false),
-                new Form(false, 4, 64, 1, false, false),
-                new Form(false, 8, 64, 1, true, true),
-                new Form(false, 4, -1, 1, false, false),
-                new Form(true, 4, 32, 0, false, false),
-                new Form(true, 4, 64, 0, false, false),
-                new Form(true, 4, -1, 0, false, false));
+                new Form(false, 4, 128, 1, false, true, false),
+                new Form(false, 8, 128, 1, false, true, false),
+                new Form(true, 4, 128, 0, false, false, false),
+                new Form(false, 4, 128, 1, false, false, false),
+                new Form(false, 4, 128, 2, false, false, false),
+                new Form(false, 8, 128, 2, false, false, false),
+                new Form(false, 8, 128, 1, false, false, false),
+                new Form(false, 4, 32, 1, true, false, false),
+                new Form(false, 8, 32, 1, true, false, false),
+                new Form(false, 4, 128, 2, true, false, false),
+                new Form(false, 4, 32, 1, true, false, true),
+                new Form(false, 8, 128, 1, false, true, true),
+                new Form(false, 4, 64, 1, false, false, false),
+                new Form(false, 8, 64, 1, true, true, false),
+                new Form(false, 4, -1, 1, false, false, false),
+                new Form(true, 4, 32, 0, false, false, false),
+                new Form(true, 4, 64, 0, false, false, false),
+                new Form(true, 4, -1, 0, false, false, false));
     }
 
     /** Writes a directory with {@code quantization_config}, without a tokenizer. */
@@ -110,7 +113,7 @@ public final class PackedCheckpoints {
         var made = new PackedCheckpoints(config, form, seed);
         for (QwenTensors.Expected e : QwenTensors.separate(config).toList()) {
             boolean left = !e.matrix() || e.kind() == QwenTensors.Kind.ROW || e.name().equals(QwenTensors.EMBEDDING)
-                    || e.name().equals(QwenTensors.HEAD) || e.name().endsWith("." + QwenTensors.ROUTER);
+                    || e.name().equals(QwenTensors.HEAD) && !form.head || e.name().endsWith("." + QwenTensors.ROUTER);
             if (left) {
                 made.half(e);
             } else {

@@ -201,12 +201,41 @@ class CommandsTest {
     }
 
     @Test
+    void inspectTellsHowWeightsAreQuantized() throws Exception {
+        Path model = Tool.copy(TinyQwen.directory(), temporary.resolve("m"));
+        Path config = model.resolve("config.json");
+        String good = Files.readString(config);
+        for (String[] stated : new String[][] {
+            {"{\"quant_method\": \"gptq\", \"bits\": 8, \"group_size\": 128, \"desc_act\": true}", "GPTQ, 8 bits, groups of 128, act order"},
+            {"{\"quant_method\": \"awq\", \"bits\": 4, \"group_size\": -1, \"version\": \"gemm\"}", "AWQ, 4 bits, a row is one group"}
+        }) {
+            Files.writeString(config, good.replaceFirst("\\{", "{\"quantization_config\": " + stated[0] + ","));
+            String text = Tool.run("inspect", model.toString()).succeeded().out();
+            assertTrue(text.contains("\nweights     " + stated[1] + "\n"), text);
+            assertEquals(stated[1], fields(Tool.run("inspect", "--json", model.toString()).succeeded().out()).get("quantization"));
+        }
+        Files.writeString(config, good.replaceFirst("\\{", "{\"quantization_config\": {\"quant_method\": \"awq\", \"bits\": 3},"));
+        String failure = Tool.run("inspect", model.toString()).failure();
+        assertTrue(failure.contains("awq with bits 3 is not supported, 4 is"), failure);
+    }
+
+    @Test
+    void readOnlyTypesAreNoChoice() {
+        for (String command : List.of("quantize", "synthesize")) {
+            assertFalse(Tool.run("help", command).succeeded().out().contains("INT4"));
+        }
+        String failure = Tool.run("quantize", "tiny-qwen", "--type", "INT4_G128", "--output", temporary.resolve("q").toString()).wrongUsage();
+        assertTrue(failure.contains("--type must be one of F32, F16") && !failure.contains("IQ4_XS, INT4"), failure);
+    }
+
+    @Test
     void inspectListsTensors() throws Exception {
         String text = Tool.run("inspect").succeeded().out();
         assertTrue(text.contains("model.embed_tokens.weight") && text.contains("[4096, 256]") && text.contains("BF16"), text);
-        assertTrue(text.contains("\npositions   plain\n"), text);
+        assertTrue(text.contains("\npositions   plain\nweights     not quantized\n"), text);
         Map<String, String> json = fields(Tool.run("inspect", "--json").succeeded().out());
         assertEquals("plain", json.get("positions"));
+        assertEquals("not quantized", json.get("quantization"));
         assertEquals("safetensors", json.get("format"));
         assertEquals("4198656", json.get("parameters"));
     }
@@ -224,7 +253,7 @@ class CommandsTest {
         assertEquals(TOKYO, Tool.run("generate", file.toString(), "--prompt", PROMPT, "--greedy").succeeded().out());
         assertEquals(TOKYO + "\n", Tool.run("chat", file.toString(), "--message", QUESTION, "--greedy").succeeded().out());
         String inspected = Tool.run("inspect", file.toString()).succeeded().out();
-        assertTrue(inspected.contains("format      gguf"), inspected);
+        assertTrue(inspected.contains("format      gguf") && inspected.contains("weights     by type of tensor"), inspected);
         assertTrue(inspected.contains(type.name()), inspected);
         assertEquals("[" + ids(PROMPT) + "]\n", Tool.runWith(Json.quote(PROMPT), "tokenize", file.toString()).succeeded().out());
     }

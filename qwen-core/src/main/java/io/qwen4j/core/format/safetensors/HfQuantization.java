@@ -19,10 +19,8 @@ import org.jspecify.annotations.Nullable;
  * @param actOrder whether columns belong to groups in the order of their activations (desc_act)
  * @param zeroOffset what is added to a zero point as it is stored: 1 in the first layout of GPTQ, else 0
  * @param notConverted names of modules that were left as they were
- * @param json where it is from
  */
-record HfQuantization(
-        Method method, int bits, int groupSize, boolean actOrder, int zeroOffset, List<String> notConverted, JsonObject json) {
+record HfQuantization(Method method, int bits, int groupSize, boolean actOrder, int zeroOffset, List<String> notConverted) {
     private static final String KEY = "quantization_config";
     private static final String METHOD = "quant_method";
     /** Files beside config.json, and the method of those that do not name it. */
@@ -94,8 +92,7 @@ record HfQuantization(
                 groupSize(json, "group_size"),
                 json.bool("desc_act", false),
                 format.equals("gptq") ? 1 : 0,
-                notConverted(json),
-                json);
+                notConverted(json));
     }
 
     private static HfQuantization awq(JsonObject json) {
@@ -112,7 +109,7 @@ record HfQuantization(
             throw json.error(Reason.UNSUPPORTED, "awq with " + key + " " + bits + " is not supported, 4 is");
         }
         int groupSize = groupSize(json, json.has("group_size") ? "group_size" : "q_group_size");
-        return new HfQuantization(Method.AWQ, 4, groupSize, false, 0, notConverted(json), json);
+        return new HfQuantization(Method.AWQ, 4, groupSize, false, 0, notConverted(json));
     }
 
     private static int groupSize(JsonObject json, String key) {

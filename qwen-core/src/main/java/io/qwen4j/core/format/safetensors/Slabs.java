@@ -1,5 +1,6 @@
 package io.qwen4j.core.format.safetensors;
 
+import io.qwen4j.InsufficientMemoryException;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -128,6 +129,16 @@ final class Slabs {
 
     /** An array of at least a size: the given one, if it is large enough. */
     static byte[] grown(byte[] array, int size) {
-        return array.length < size ? new byte[size] : array;
+        if (array.length >= size) {
+            return array;
+        }
+        try {
+            return new byte[size];
+        } catch (OutOfMemoryError e) {
+            Runtime runtime = Runtime.getRuntime();
+            throw new InsufficientMemoryException(
+                    "no heap memory to read quantized weights; raise -Xmx, or load with fewer threads",
+                    size, runtime.maxMemory() - runtime.totalMemory() + runtime.freeMemory());
+        }
     }
 }
