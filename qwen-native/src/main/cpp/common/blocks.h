@@ -1,5 +1,6 @@
-// The quantized blocks of GGUF files, byte for byte, and those that GPTQ and AWQ checkpoints are read as. Every member is made of bytes, so a block has alignment 1 and may lie
-// anywhere in a mapped file. e is the index of an element in its block; d, m and dmin are IEEE halves, subnormal ones included.
+// The quantized blocks of GGUF files, byte for byte, and those that GPTQ and AWQ checkpoints are read as. Every member is made of
+// bytes, so a block has alignment 1 and may lie anywhere in a file. e is the index of an element in its block; d, m and dmin are IEEE
+// halves, subnormal ones included.
 #pragma once
 
 #include <cstdint>

@@ -49,7 +49,8 @@ void linear(Backend& backend, const Buffer& x, int64_t rows, const Weight& w, co
     const Segment& s = w.segments[i];
     const int64_t panel = at * panels_per_piece(s, panels, threads);
     const int64_t row = s.first_row + panel * kPanelRows;
-    multiply(s, taken, s.order, t, std::min(tokens_per_piece, rows - t), panel, std::min(s.panels, panel + panels_per_piece(s, panels, threads)),
+    multiply(s, taken, s.order, t, std::min(tokens_per_piece, rows - t), panel,
+             std::min(s.panels, panel + panels_per_piece(s, panels, threads)),
              bias != nullptr ? bias->floats() + row : nullptr, add, y.floats() + t * w.rows + row, w.rows);
   });
 }

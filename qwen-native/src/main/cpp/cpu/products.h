@@ -20,12 +20,12 @@ bool has_integers(const Weight& w);
 // Whether columns of w have any order but their own.
 inline bool has_orders(const Weight& w) { return w.orders.size() > 1 || (w.orders.size() == 1 && !w.orders[0].empty()); }
 
-// The rows of x as kernels of w want them, until the next call: row i is row picked[i] of x, or row i if picked is null. Where w has orders,
-// the columns of row i of slot s are in the order backend.row_orders[s * rows + i].
+// The rows of x as kernels of w want them, until the next call: row i is row picked[i] of x, or row i if picked is null. Where w has
+// orders, the columns of row i of slot s are in the order backend.row_orders[s * rows + i].
 Rows take_rows(Backend& backend, const Weight& w, const float* x, const int32_t* picked, int64_t rows);
 
-// The panels panel_begin .. panel_end - 1 of a segment times the rows first .. first + tokens - 1 of a slot; see MultiplyArgs. bias and y begin
-// at the first row of these panels.
+// The panels panel_begin .. panel_end - 1 of a segment times the rows first .. first + tokens - 1 of a slot; see MultiplyArgs. bias and
+// y begin at the first row of these panels.
 void multiply(const Segment& segment, const Rows& rows, int64_t slot, int64_t first, int64_t tokens, int64_t panel_begin,
               int64_t panel_end, const float* bias, bool add, float* y, int64_t y_stride);
 

@@ -144,8 +144,8 @@ struct NibbleScalesMinimum {
   }
 };
 
-// A half and a zero point of a byte for kSize columns. Four groups share a head: 64 bytes for 128 columns, or 192 where each 32 columns have
-// their own. The zero point is that of the codes as they are kept: of those kept signed (kSigned) it is a signed byte.
+// A half and a zero point of a byte for kSize columns. Four groups share a head: 64 bytes for 128 columns, or 192 where each 32 columns
+// have their own. The zero point is that of the codes as they are kept: of those kept signed (kSigned) it is a signed byte.
 template <int kSize, bool kSigned>
 struct ZeroScales {
   static constexpr int kGroups = 4, kSpans = 1;

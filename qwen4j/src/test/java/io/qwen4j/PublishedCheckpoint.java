@@ -18,8 +18,8 @@ import java.util.List;
 import java.util.Random;
 
 /**
- * Writes Hugging Face directories of random weights as they are published: quantized by GPTQ or AWQ, or the same weights in F32. The core's own
- * tests compare single values; here a directory is all that is needed.
+ * Writes Hugging Face directories of random weights as they are published: quantized by GPTQ or AWQ, or the same weights in F32. The
+ * core's own tests compare single values; here a directory is all that is needed.
  */
 final class PublishedCheckpoint {
     private static final int[] AWQ_ORDER = {0, 2, 4, 6, 1, 3, 5, 7};
@@ -82,7 +82,7 @@ final class PublishedCheckpoint {
 
     private String json(QwenConfig c) {
         String quantization = awq
-                ? "{\"quant_method\": \"awq\", \"bits\": 4, \"group_size\": %d, \"version\": \"gemm\", \"zero_point\": true}".formatted(groupSize)
+                ? "{\"quant_method\": \"awq\", \"bits\": 4, \"group_size\": %d, \"version\": \"gemm\"}".formatted(groupSize)
                 : "{\"quant_method\": \"gptq\", \"bits\": %d, \"group_size\": %d, \"desc_act\": %b, \"sym\": false}"
                         .formatted(bits, groupSize, actOrder);
         QwenConfig.Experts experts = c.experts();
@@ -95,8 +95,8 @@ final class PublishedCheckpoint {
                  "intermediate_size": %d, "vocab_size": %d, "tie_word_embeddings": %b, "max_position_embeddings": %d, "rope_theta": 1e6%s%s}
                 """
                 .formatted(
-                        c.architecture(), c.layers(), c.hiddenSize(), c.heads(), c.kvHeads(), c.ffnSize(), c.vocabularyRows(), c.tiedHead(), c.contextLength(),
-                        mixture, expanded ? "" : ", \"quantization_config\": " + quantization);
+                        c.architecture(), c.layers(), c.hiddenSize(), c.heads(), c.kvHeads(), c.ffnSize(), c.vocabularyRows(), c.tiedHead(),
+                        c.contextLength(), mixture, expanded ? "" : ", \"quantization_config\": " + quantization);
     }
 
     private void add(String name, String dtype, byte[] bytes, long... shape) {

@@ -45,11 +45,12 @@ class ColumnOrderTest {
         return (precision == ActivationPrecision.INT8 ? 4e-2 : 4e-4) * Math.sqrt(COLUMNS);
     }
 
-    /** Largest difference, of sums of {@link #COLUMNS} products of values of deviation 1; orders that are mixed up differ by many deviations. */
+    /** Of sums of {@link #COLUMNS} products of values of deviation 1: orders that are mixed up differ by many deviations. */
     private static void assertWithin(float[] expected, float[] actual, double bound, String what) {
         assertEquals(expected.length, actual.length);
         for (int i = 0; i < expected.length; i++) {
-            assertTrue(Math.abs(expected[i] - actual[i]) <= bound, what + ": element " + i + " is " + actual[i] + ", expected " + expected[i]);
+            String place = what + ": element " + i + " is " + actual[i] + ", expected " + expected[i];
+            assertTrue(Math.abs(expected[i] - actual[i]) <= bound, place);
         }
     }
 

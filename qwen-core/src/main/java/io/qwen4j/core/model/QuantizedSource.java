@@ -10,8 +10,8 @@ import java.util.stream.IntStream;
 
 /**
  * A tensor whose rows are converted to another type while they are read. Rows of one read are converted on all processors; a row that two
- * reads share is converted twice, so reads should be large. To a wider type the conversion is exact. Columns that are stored in another order
- * get their own.
+ * reads share is converted twice, so reads should be large. To a wider type the conversion is exact. Columns that are stored in another
+ * order get their own.
  */
 final class QuantizedSource implements TensorSource {
     // Values of a piece of work: small enough to share a read among processors, large enough to hide the cost of handing it out.

@@ -248,7 +248,8 @@ class PackedRefusalTest {
         Files.writeString(other, "{\"bits\": 3, \"group_size\": 32}");
         assertRefused(model, Reason.UNSUPPORTED, "quantize_config.json: gptq with bits 3");
         // config.json has precedence.
-        for (String fields : List.of("", ", \"checkpoint_format\": \"gptq_v2\", \"dynamic\": null", ", \"dynamic\": {}, \"lm_head\": false")) {
+        for (String fields : List.of(
+                "", ", \"checkpoint_format\": \"gptq_v2\", \"dynamic\": null", ", \"dynamic\": {}, \"lm_head\": false")) {
             Files.writeString(
                     model.resolve("config.json"),
                     TinyCheckpoints.json(CONFIG).replaceFirst("\\{", "{\"quantization_config\": " + gptq(fields) + ", "));

@@ -46,8 +46,8 @@ public final class PackedCheckpoints {
             return awq
                     ? "{\"quant_method\": \"awq\", \"bits\": %d, \"group_size\": %d, \"version\": \"gemm\", \"zero_point\": true,"
                             .formatted(bits, groupSize) + " \"modules_to_not_convert\": null}"
-                    : "{\"quant_method\": \"gptq\", \"bits\": %d, \"group_size\": %d, \"desc_act\": %b, \"sym\": %b, \"damp_percent\": 0.01, "
-                            .formatted(bits, groupSize, actOrder, symmetric) + "\"lm_head\": %b, \"true_sequential\": true".formatted(head)
+                    : "{\"quant_method\": \"gptq\", \"bits\": %d, \"group_size\": %d, \"desc_act\": %b, \"sym\": %b, "
+                            .formatted(bits, groupSize, actOrder, symmetric) + "\"damp_percent\": 0.01, \"lm_head\": %b, \"true_sequential\": true".formatted(head)
                             + (version == 2 ? ", \"checkpoint_format\": \"gptq_v2\"}" : "}");
         }
     }

@@ -206,7 +206,8 @@ class CommandsTest {
         Path config = model.resolve("config.json");
         String good = Files.readString(config);
         for (String[] stated : new String[][] {
-            {"{\"quant_method\": \"gptq\", \"bits\": 8, \"group_size\": 128, \"desc_act\": true}", "GPTQ, 8 bits, groups of 128, act order"},
+            {"{\"quant_method\": \"gptq\", \"bits\": 8, \"group_size\": 128, \"desc_act\": true}",
+                "GPTQ, 8 bits, groups of 128, act order"},
             {"{\"quant_method\": \"awq\", \"bits\": 4, \"group_size\": -1, \"version\": \"gemm\"}", "AWQ, 4 bits, a row is one group"}
         }) {
             Files.writeString(config, good.replaceFirst("\\{", "{\"quantization_config\": " + stated[0] + ","));
@@ -224,7 +225,8 @@ class CommandsTest {
         for (String command : List.of("quantize", "synthesize")) {
             assertFalse(Tool.run("help", command).succeeded().out().contains("INT4"));
         }
-        String failure = Tool.run("quantize", "tiny-qwen", "--type", "INT4_G128", "--output", temporary.resolve("q").toString()).wrongUsage();
+        String output = temporary.resolve("q.gguf").toString();
+        String failure = Tool.run("quantize", "tiny-qwen", "--type", "INT4_G128", "--output", output).wrongUsage();
         assertTrue(failure.contains("--type must be one of F32, F16") && !failure.contains("IQ4_XS, INT4"), failure);
     }
 

@@ -154,7 +154,13 @@ public final class GgufCheckpoint implements Checkpoint {
             GgufTensor t = place.tensor();
             tensors.add(new ModelFileInfo.Tensor(t.name(), t.type().name(), t.shape(), t.bytes()));
         }
-        return new ModelFileInfo("gguf", config.rope().description(), "by type of tensor", QwenTensors.parameters(config), Collections.unmodifiableMap(texts), tensors);
+        return new ModelFileInfo(
+                "gguf",
+                config.rope().description(),
+                "by type of tensor",
+                QwenTensors.parameters(config),
+                Collections.unmodifiableMap(texts),
+                tensors);
     }
 
     @Override

@@ -10,8 +10,8 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * How weights were quantized: {@code quantization_config} in config.json, or the files that older tools wrote beside it, quantize_config.json
- * (AutoGPTQ) and quant_config.json (AutoAWQ).
+ * How weights were quantized: {@code quantization_config} in config.json, or the files that older tools wrote beside it,
+ * quantize_config.json (AutoGPTQ) and quant_config.json (AutoAWQ).
  *
  * @param method what quantized them
  * @param bits of a code, 4 or 8
@@ -62,7 +62,8 @@ record HfQuantization(Method method, int bits, int groupSize, boolean actOrder, 
             case "awq" -> awq(json);
             default -> throw json.error(
                     Reason.UNSUPPORTED,
-                    "weights quantized with " + method + " are not supported by this version; gptq, awq, BF16, F16, F32 and GGUF files are");
+                    "weights quantized with " + method
+                            + " are not supported by this version; gptq, awq, BF16, F16, F32 and GGUF files are");
         };
     }
 

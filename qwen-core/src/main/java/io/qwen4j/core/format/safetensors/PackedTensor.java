@@ -14,8 +14,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * A matrix of GPTQ or AWQ, read as rows of blocks: {@code value = scale[group] (code - zero[group])}, all three as they are stored.
  *
- * <p>The files have the matrix transposed. GPTQ: {@code qweight} [columns / n, rows] with n codes of neighbouring columns in a word, the first
- * one lowest; AWQ: [columns, rows / 8], eight rows in a word. {@code scales} [groups, rows], {@code qzeros} [groups, rows / n]. Where
+ * <p>The files have the matrix transposed. GPTQ: {@code qweight} [columns / n, rows] with n codes of neighbouring columns in a word, the
+ * first one lowest; AWQ: [columns, rows / 8], eight rows in a word. {@code scales} [groups, rows], {@code qzeros} [groups, rows / n]. Where
  * {@code g_idx} gives columns to groups in any other order than the columns' own, the columns are read group by group.
  */
 final class PackedTensor implements TensorSource {

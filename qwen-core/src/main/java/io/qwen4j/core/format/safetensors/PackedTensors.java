@@ -7,6 +7,7 @@ import io.qwen4j.core.format.safetensors.HfQuantization.Method;
 import io.qwen4j.core.format.safetensors.SafetensorsShards.Place;
 import io.qwen4j.core.model.QwenConfig;
 import io.qwen4j.core.model.QwenTensors;
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -15,7 +16,7 @@ import java.util.Set;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
-/** Finds what GPTQ and AWQ store instead of a matrix, {@code X.qweight} and what belongs to it, and makes it one tensor {@code X.weight}. */
+/** Finds what GPTQ and AWQ store instead of a matrix, {@code X.qweight} and what belongs to it, and makes it a tensor {@code X.weight}. */
 final class PackedTensors {
     /** Ending of the tensor with the codes. */
     static final String CODES = ".qweight";
@@ -150,7 +151,7 @@ final class PackedTensors {
         if (!entry.dtype().equals(dtype)) {
             throw error(place, Reason.UNSUPPORTED, "has type " + entry.dtype() + ", expected " + dtype);
         }
-        List<Long> expected = java.util.Arrays.stream(shape).boxed().toList();
+        List<Long> expected = Arrays.stream(shape).boxed().toList();
         if (!entry.shape().equals(expected)) {
             throw error(place, Reason.SHAPE, "has shape " + entry.shape() + ", the configuration requires " + expected);
         }

@@ -174,7 +174,13 @@ public final class SafetensorsCheckpoint implements Checkpoint {
         shards.places().forEach((name, place) -> tensors.add(
                 new ModelFileInfo.Tensor(name, place.entry().dtype(), place.entry().shape(), place.entry().bytes())));
         String quantized = quantization == null ? "not quantized" : quantization.description();
-        return new ModelFileInfo("safetensors", config.rope().description(), quantized, QwenTensors.parameters(config), Collections.unmodifiableMap(metadata), tensors);
+        return new ModelFileInfo(
+                "safetensors",
+                config.rope().description(),
+                quantized,
+                QwenTensors.parameters(config),
+                Collections.unmodifiableMap(metadata),
+                tensors);
     }
 
     @Override
