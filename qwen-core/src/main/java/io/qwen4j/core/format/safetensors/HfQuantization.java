@@ -24,7 +24,8 @@ record HfQuantization(Method method, int bits, int groupSize, boolean actOrder, 
     private static final String KEY = "quantization_config";
     private static final String METHOD = "quant_method";
     /** Files beside config.json, and the method of those that do not name it. */
-    private static final Map<String, String> OTHER_FILES = Map.of("quantize_config.json", "gptq", "quant_config.json", "awq");
+    private static final List<Map.Entry<String, String>> OTHER_FILES =
+            List.of(Map.entry("quantize_config.json", "gptq"), Map.entry("quant_config.json", "awq"));
 
     private static final int GROUP_UNIT = 32;
 
@@ -47,7 +48,7 @@ record HfQuantization(Method method, int bits, int groupSize, boolean actOrder, 
 
     /** What a file beside config.json says, or null. */
     static @Nullable HfQuantization ofOtherFiles(ModelDirectory directory) {
-        for (Map.Entry<String, String> other : OTHER_FILES.entrySet()) {
+        for (Map.Entry<String, String> other : OTHER_FILES) {
             if (directory.has(other.getKey())) {
                 JsonObject json = JsonObject.read(directory.file(other.getKey()), HfConfig.MAX_BYTES);
                 return read(json, json.string(METHOD, other.getValue()));
