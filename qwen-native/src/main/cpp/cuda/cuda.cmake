@@ -25,7 +25,7 @@ if(QW_CUDA_JNI_SOURCE)
   add_library(cuda_emulated_library SHARED ${QW_CUDA_COMMON} $<TARGET_OBJECTS:cuda_emulated>)
   set_target_properties(cuda_emulated_library PROPERTIES
                         OUTPUT_NAME qwen4j-cuda LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/emulated LINKER_LANGUAGE CXX)
-  target_link_options(cuda_emulated_library PRIVATE -Wl,--no-undefined)
+  target_link_options(cuda_emulated_library PRIVATE -Wl,--no-undefined -Wl,--version-script,${CMAKE_CURRENT_SOURCE_DIR}/cuda/exports.map)
   target_link_libraries(cuda_emulated_library PRIVATE Threads::Threads)
 endif()
 
@@ -54,9 +54,10 @@ if(QW_NVCC AND QW_CUDA_JNI_SOURCE)
   add_custom_command(
     OUTPUT ${library}
     COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_CURRENT_BINARY_DIR}/gpu
-    COMMAND ${QW_NVCC} -shared -cudart static -Xcompiler=-static-libstdc++,-static-libgcc -Xlinker=-s,--exclude-libs,ALL,--no-undefined,-z,relro,-z,now
+    COMMAND ${QW_NVCC} -shared -cudart static -Xcompiler=-static-libstdc++,-static-libgcc -Xlinker=-s,--no-undefined,-z,relro,-z,now
+            -Xlinker=--version-script,${CMAKE_CURRENT_SOURCE_DIR}/cuda/exports.map
             ${QW_CUDA_OBJECTS} -Xlinker=--whole-archive,$<TARGET_FILE:cuda_common>,--no-whole-archive -o ${library}
-    DEPENDS cuda_common ${QW_CUDA_OBJECTS}
+    DEPENDS cuda_common cuda/exports.map ${QW_CUDA_OBJECTS}
     COMMENT "Linking libqwen4j-cuda.so")
   add_custom_target(cuda_library ALL DEPENDS ${library})
 endif()

@@ -12,8 +12,10 @@ import java.nio.file.Path;
 import java.util.Optional;
 import java.util.ServiceLoader;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 
 /** Says once whether the emulated device is there; the other tests of it are skipped without. */
+@EnabledIfSystemProperty(named = "qwen.test.device", matches = "cuda", disabledReason = "of the run on an emulated device")
 class CudaLibraryTest {
     private static final Path NOT_BUILT = Path.of("target", "native", "not-built.txt");
 

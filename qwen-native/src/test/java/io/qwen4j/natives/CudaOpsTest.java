@@ -30,8 +30,10 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 
 /** What is special of a device: there may be none, its memory is small, it can fail, and the host sees copies. */
+@EnabledIfSystemProperty(named = "qwen.test.device", matches = "cuda", disabledReason = "of the run on an emulated device")
 @NeedsNative
 class CudaOpsTest {
     private static final long GIB = 1L << 30;
