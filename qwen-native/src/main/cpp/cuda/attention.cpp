@@ -6,8 +6,6 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kLanes;
-// The cached length is cut at fixed places, so that a row's result does not depend on who computes the pieces.
-constexpr int64_t kSplitKeys = 256;
 
 struct StoreArgs {
   KvPages kv;
@@ -173,13 +171,16 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) attend(AttendArgs args, const AttendPiece* 
   QW_UNROLL for (int i = 0; i < kOwn * kColumns; i++) sums[i] = 0;
   const int own_column = thread % kSize, own_row = kSize < kThreads ? thread / kSize : 0;
 
-  for (int64_t split = piece.split_begin; split < piece.split_end; split++) {
+  constexpr int kSplitTiles = kSplitKeys / kKeys;
+  int at = chosen != nullptr ? 0 : piece.split_begin * kSplitTiles;
+  for (int split = piece.split_begin; split < piece.split_end; split++) {
+    const int next_split = (split + 1) * kSplitTiles;
+    // Of chosen keys most splits may have none.
+    if (chosen != nullptr && (at == piece.masks || chosen[piece.chosen + at].tile >= next_split)) continue;
     if (thread < kRows) seen[thread] = {-infinity(), 0.f};
     QW_UNROLL for (int i = 0; i < kOwn * kColumns; i++) next[i] = 0;
-    const int first_tile = chosen != nullptr ? 0 : static_cast<int>(split * (kSplitKeys / kKeys));
-    const int keys_end = static_cast<int64_t>(most) < (split + 1) * kSplitKeys ? most : static_cast<int>((split + 1) * kSplitKeys);
-    const int end_tile = chosen != nullptr ? piece.masks : (keys_end + kKeys - 1) / kKeys;
-    for (int at = first_tile; at < end_tile; at++) {
+    for (;; at++) {
+      if (chosen != nullptr ? at == piece.masks || chosen[piece.chosen + at].tile >= next_split : at == next_split || at * kKeys >= most) break;
       const int begin = (chosen != nullptr ? chosen[piece.chosen + at].tile : at) * kKeys;
       const uint32_t mask = chosen != nullptr ? chosen[piece.chosen + at].mask : ~0u;
       const int loaded = most - begin < kKeys ? most - begin : kKeys;

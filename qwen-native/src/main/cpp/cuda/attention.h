@@ -56,6 +56,9 @@ struct AttendShape {
   static constexpr int kRows = kSize <= 128 ? 16 : 8;
   static constexpr int kKeys = kSize <= 128 ? 32 : 16;
 };
+// The cached length is cut at fixed places, so that a row's result does not depend on who computes the pieces.
+constexpr int kSplitKeys = 256;
+
 inline int64_t piece_rows(int64_t head_size) { return head_size <= 128 ? 16 : 8; }
 inline int64_t tile_keys(int64_t head_size) { return head_size <= 128 ? 32 : 16; }
 

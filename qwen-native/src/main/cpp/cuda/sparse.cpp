@@ -174,7 +174,7 @@ struct ChosenPieces {
       piece.head = static_cast<int32_t>(head);
       piece.heads = 1;
       piece.limit = static_cast<int32_t>(cached + t + 1);
-      piece.split_end = 1;
+      piece.split_end = static_cast<int32_t>(divide_up(cached + t + std::min(rows, end - t), kSplitKeys));
       piece.part = -1;
       piece.chosen = first;
       piece.masks = static_cast<int32_t>(tiles.size() / 2) - first;

@@ -23,6 +23,11 @@ final class Instances {
         return Arrays.stream(InstructionSet.values()).filter(i -> i.compareTo(NativeRuntime.instance().best()) <= 0);
     }
 
+    /** Numbers of threads to compare; they mean nothing to a device. */
+    static int[] threads(int... counts) {
+        return CUDA ? new int[] {1} : counts;
+    }
+
     static Ops cpu(InstructionSet set, int threads) {
         return cpu(set, threads, ActivationPrecision.INT8);
     }
