@@ -63,6 +63,7 @@ double time_of(const std::function<int32_t()>& call) {
 void report(const char* model, const std::string& what, double microseconds, double bytes) {
   const double floor = bytes / bandwidth / 1e3;
   printf("%-5s %-34s %10.1f us, floor %9.1f us, %5.1f %%\n", model, what.c_str(), microseconds, floor, 100 * floor / microseconds);
+  fflush(stdout);
 }
 
 // Random values: zeros would let a card run faster than it does.
