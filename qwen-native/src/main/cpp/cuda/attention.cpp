@@ -214,6 +214,7 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) attend(AttendArgs args, const AttendPiece* 
         float sum = weight;
         for (int m = kKeys / 2; m > 0; m /= 2) sum += exchange(sum, m);
         weights[row * kKeys + key] = weight;
+        warp_barrier();  // all lanes have read what the first one writes
         if (key != 0) continue;
         visible[row] = bits;
         factors[row] = before.sum == 0.f ? 0.f : bits == 0 ? 1.f : exponential(before.largest - largest);

@@ -22,6 +22,15 @@ DeviceInfo checked_device(int device) {
 
 Context::Context(int d) : device(d), info(checked_device(d)) {}
 
+Context::~Context() { try_to_use(); }
+
+void Context::try_to_use() const noexcept {
+  try {
+    use();
+  } catch (const Failure&) {
+  }
+}
+
 DeviceMemory::DeviceMemory(std::shared_ptr<Context> context, int64_t bytes) : context_(std::move(context)), bytes_(bytes) {
   require(bytes > 0, "memory of no bytes");
   data_ = static_cast<uint8_t*>(allocate(bytes));
@@ -36,7 +45,11 @@ DeviceMemory& DeviceMemory::operator=(DeviceMemory&& other) noexcept {
   return *this;
 }
 
-DeviceMemory::~DeviceMemory() { release(data_); }
+DeviceMemory::~DeviceMemory() {
+  if (data_ == nullptr) return;
+  context_->try_to_use();
+  release(data_);
+}
 
 void DeviceMemory::grow(const std::shared_ptr<Context>& context, int64_t bytes) {
   if (bytes <= bytes_) return;

@@ -13,8 +13,11 @@ namespace qw::cuda {
 // A device and the stream on which everything of a backend runs; kept by all that was made with the backend.
 struct Context {
   explicit Context(int device);
+  ~Context();
   // Called first in every function of the C interface that uses the device.
   void use() const { use_device(device); }
+  // The same where something is freed, which no failure stops.
+  void try_to_use() const noexcept;
   const int device;
   const DeviceInfo info;
   Stream stream;
