@@ -1,4 +1,4 @@
-/** The native CPU backend of Qwen4J. Found through {@link java.util.ServiceLoader}; nothing here is called directly. */
+/** The native backends of Qwen4J, for CPUs and for CUDA devices. Found through {@link java.util.ServiceLoader}; nothing here is called directly. */
 @org.jspecify.annotations.NullMarked
 module io.qwen4j.natives {
     requires static org.jspecify;
@@ -6,5 +6,6 @@ module io.qwen4j.natives {
     requires org.bytedeco.javacpp;
 
     provides io.qwen4j.core.ops.OpsProvider with
-            io.qwen4j.natives.CpuOpsProvider;
+            io.qwen4j.natives.CpuOpsProvider,
+            io.qwen4j.natives.CudaOpsProvider;
 }

@@ -7,7 +7,7 @@
 #include "api/qwen4j.h"
 #include "check.h"
 #include "common/status.h"
-#include "cpu/choice.h"
+#include "common/choice.h"
 #include "cpu/table.h"
 
 namespace qw::test {

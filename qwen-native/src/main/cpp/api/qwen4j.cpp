@@ -1,74 +1,16 @@
 #include "api/qwen4j.h"
 
-#include <algorithm>
-#include <cstring>
-#include <new>
-
+#include "common/guarded.h"
 #include "cpu/machine.h"
 #include "cpu/ops.h"
-
-namespace qw {
-namespace {
-
-struct LastError {
-  char message[256];
-  int64_t bytes;
-};
-thread_local LastError last_error;
-
-int32_t keep(Status status, const char* message, int64_t bytes) {
-  strncpy(last_error.message, message, sizeof last_error.message - 1);
-  last_error.bytes = bytes;
-  return status;
-}
-
-int32_t copy(const char* text, int8_t* buffer, int64_t capacity) {
-  if (buffer == nullptr || capacity < 0) return 0;
-  const size_t length = std::min(strlen(text), static_cast<size_t>(capacity));
-  memcpy(buffer, text, length);
-  return static_cast<int32_t>(length);
-}
-
-template <class Fn>
-int32_t guarded(Fn fn) noexcept {
-  try {
-    fn();
-    return kOk;
-  } catch (const Failure& e) {
-    return keep(e.status(), e.what(), e.bytes());
-  } catch (const std::bad_alloc&) {
-    return keep(kOutOfMemory, "no native heap", 0);
-  } catch (const std::exception& e) {
-    return keep(kInternal, e.what(), 0);
-  } catch (...) {
-    return keep(kInternal, "unknown failure", 0);
-  }
-}
-
-template <class Fn>
-int64_t guarded_value(Fn fn) noexcept {
-  int64_t value = 0;
-  const int32_t status = guarded([&] { value = fn(); });
-  return status == kOk ? value : -status;
-}
-
-int64_t handle(Object* object) { return reinterpret_cast<int64_t>(object); }
-
-template <class T>
-void release(int64_t handle) noexcept {
-  guarded([&] { delete &object<T>(handle); });
-}
-
-}  // namespace
-}  // namespace qw
 
 using namespace qw;
 
 extern "C" {
 
 int32_t qw_version(int8_t* buffer, int64_t capacity) { return copy(QW_VERSION, buffer, capacity); }
-int32_t qw_last_error(int8_t* buffer, int64_t capacity) { return copy(last_error.message, buffer, capacity); }
-int64_t qw_last_error_bytes() { return last_error.bytes; }
+int32_t qw_last_error(int8_t* buffer, int64_t capacity) { return copy(last_error().message, buffer, capacity); }
+int64_t qw_last_error_bytes() { return last_error().bytes; }
 int32_t qw_best_target() { return best_target(); }
 
 int64_t qw_live_objects() { return live_objects(); }

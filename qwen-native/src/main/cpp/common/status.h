@@ -7,17 +7,22 @@
 
 namespace qw {
 
-enum Status : int32_t { kOk, kInvalidArgument, kOutOfMemory, kUnsupported, kInternal };
+// kDeviceLost: what a device computed is gone, and nothing more can be computed on it by this process.
+enum Status : int32_t { kOk, kInvalidArgument, kOutOfMemory, kUnsupported, kInternal, kDeviceLost };
 
 class Failure : public std::runtime_error {
  public:
-  Failure(Status status, const std::string& message, int64_t bytes = 0) : std::runtime_error(message), status_(status), bytes_(bytes) {}
+  // For kOutOfMemory: the bytes asked for, and those that were there or -1.
+  Failure(Status status, const std::string& message, int64_t bytes = 0, int64_t available = -1)
+      : std::runtime_error(message), status_(status), bytes_(bytes), available_(available) {}
   Status status() const { return status_; }
   int64_t bytes() const { return bytes_; }
+  int64_t available() const { return available_; }
 
  private:
   Status status_;
   int64_t bytes_;
+  int64_t available_;
 };
 
 inline void require(bool condition, const char* message) {

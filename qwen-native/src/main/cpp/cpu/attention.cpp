@@ -140,7 +140,7 @@ AttentionCall checked_call(Backend& backend, const Buffer& qkv, const Buffer& ro
   check_shape(shape, cache.pages, layer);
   check_rows(qkv, batch.tokens, qkv_width(shape), "qkv does not fit the attention layer");
   check_rows(rotations, batch.tokens, rotation_width(shape, cache.pages), "the rotations do not fit the attention layer");
-  batch.check_pages(cache.pages);
+  batch.check_pages(cache.pages.pages, cache.pages.page_tokens);
   return {backend, qkv, rotations, batch, shape, cache.pages, layer, nullptr, nullptr};
 }
 
@@ -191,7 +191,7 @@ void rotate_and_store(Backend& backend, const Buffer& qkv, const Buffer* bias, c
   check_rows(qkv, batch.tokens, qkv_width(shape), "qkv does not fit the attention layer");
   check_rows(rotations, batch.tokens, rotation_width(shape, cache.pages), "the rotations do not fit the attention layer");
   if (bias != nullptr) check_rows(*bias, 1, qkv.columns, "the bias does not fit the attention layer");
-  batch.check_slots(cache.pages);
+  batch.check_slots(cache.pages.pages, cache.pages.page_tokens);
   RotateArgs all{};
   all.qkv = qkv.floats();
   all.rotations = rotations.floats();

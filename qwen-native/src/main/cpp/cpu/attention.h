@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "cpu/choice.h"
+#include "common/choice.h"
 #include "cpu/ops.h"
 
 namespace qw {

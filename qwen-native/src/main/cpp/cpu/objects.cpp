@@ -5,8 +5,6 @@
 namespace qw {
 namespace {
 
-std::atomic<int64_t> objects{0};
-
 Target checked(Target target) {
   if (target < 0 || target > best_target()) throw Failure(kUnsupported, "this machine does not have the instruction set asked for");
   return target;
@@ -18,19 +16,6 @@ int checked_threads(int threads) {
 }
 
 }  // namespace
-
-Object::Object(Kind k) : kind(k) { objects.fetch_add(1); }
-Object::~Object() {
-  kind = 0;
-  uncount();
-}
-
-void Object::uncount() {
-  if (counted_) objects.fetch_sub(1);
-  counted_ = false;
-}
-
-int64_t live_objects() { return objects.load(); }
 
 Buffer::Buffer(int64_t r, int64_t c) : Object(kBuffer), rows(r), columns(c) {
   require(r >= 1 && c >= 1, "a buffer has at least one row and one column");

@@ -1,34 +1,16 @@
-// What Java holds handles of. A handle is an object's address; `kind` catches a handle of the wrong sort, Java guards their lifetime.
+// The objects of the CPU backend.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <vector>
 
 #include "common/memory.h"
+#include "common/object.h"
 #include "common/status.h"
 #include "cpu/pool.h"
 #include "cpu/table.h"
 
 namespace qw {
-
-enum Kind : uint32_t { kBackend = 0x51770001, kWeight, kBuffer, kKvCache, kArena };
-
-struct Object {
-  explicit Object(Kind k);
-  ~Object();
-  Object(const Object&) = delete;
-  Object& operator=(const Object&) = delete;
-  // Not counted as live any more, while the object itself stays.
-  void uncount();
-  uint32_t kind;
-
- private:
-  bool counted_ = true;
-};
-
-// Objects that were not freed, for leak tests.
-int64_t live_objects();
 
 // rows x columns elements of 4 bytes: an activation, a vector, or an array of integers (one row).
 struct Buffer : Object {
@@ -42,6 +24,10 @@ struct Buffer : Object {
   bool discarded = false;
   float* floats() const { return reinterpret_cast<float*>(memory.data()); }
   int32_t* ints() const { return reinterpret_cast<int32_t*>(memory.data()); }
+  operator IntArray() const {
+    require(!discarded, "the array is closed");
+    return {ints(), rows * columns};
+  }
 };
 
 // One piece of memory for the segments of many weights, so that small ones lie in huge pages too. What was taken from it keeps it: it
@@ -132,17 +118,5 @@ struct Backend : Object {
   Memory attend_parts;              // results of splits
   std::vector<AttendPiece> pieces;  // of one attention operation
 };
-
-template <class T>
-T& object(int64_t handle) {
-  Object* found = reinterpret_cast<Object*>(handle);
-  if (found == nullptr || handle % alignof(T) != 0 || found->kind != T::kKind) throw Failure(kInvalidArgument, "no handle of this kind");
-  return *static_cast<T*>(found);
-}
-
-template <class T>
-T* object_or_null(int64_t handle) {
-  return handle == 0 ? nullptr : &object<T>(handle);
-}
 
 }  // namespace qw

@@ -1,9 +1,9 @@
 // The operations of Java's Ops on checked shapes. Each throws Failure and otherwise returns when its result is there.
 #pragma once
 
-#include "cpu/batch.h"
+#include "common/batch.h"
+#include "common/routing.h"
 #include "cpu/objects.h"
-#include "cpu/routing.h"
 
 namespace qw {
 

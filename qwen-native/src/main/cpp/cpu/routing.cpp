@@ -1,64 +1,10 @@
-#include "cpu/routing.h"
+#include "common/routing.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "cpu/ops.h"
 
 namespace qw {
-namespace {
-
-constexpr int64_t kHeader = 4;
-
-// The experts of a token in falling order of their scores. Written so that an expert is found among numbers that are none.
-void choose(const float* scores, int64_t experts, int64_t used, bool normalized, int32_t* chosen, float* weights) {
-  float largest = -INFINITY;
-  for (int64_t e = 0; e < experts; e++) largest = std::max(largest, scores[e]);
-  float all = 0;
-  for (int64_t e = 0; e < experts; e++) all += std::exp(scores[e] - largest);
-  float sum = 0;
-  for (int64_t k = 0; k < used; k++) {
-    int64_t best = -1;
-    for (int64_t e = 0; e < experts; e++) {
-      if (best >= 0 && !(scores[e] > scores[best])) continue;
-      if (std::find(chosen, chosen + k, e) == chosen + k) best = e;
-    }
-    chosen[k] = static_cast<int32_t>(best);
-    weights[k] = std::exp(scores[best] - largest) / all;
-    sum += weights[k];
-  }
-  for (int64_t k = 0; k < used && normalized; k++) weights[k] /= sum;
-}
-
-}  // namespace
-
-RoutingView::RoutingView(const Buffer& buffer) {
-  require(!buffer.discarded, "the routing is closed");
-  const int64_t size = times(buffer.rows, buffer.columns);
-  require(size >= kHeader, "the array of the routing is too short");
-  header_ = buffer.ints();
-  experts = header_[0];
-  used = header_[1];
-  normalized = header_[2] != 0;
-  tokens = header_[3];
-  require(used >= 1 && used <= experts && experts < size - kHeader, "the routing has no such experts");
-  max_tokens = (size - kHeader - experts - 1) / (2 * used);
-  require(tokens >= 0 && tokens <= max_tokens, "the routing has no room for its tokens");
-  first = header_ + kHeader;
-  token = first + experts + 1;
-  weight = reinterpret_cast<float*>(token + max_tokens * used);
-}
-
-void RoutingView::check_pairs() const {
-  require(first[0] == 0 && first[experts] == pairs(), "the pairs of the routing do not cover its experts");
-  for (int64_t e = 0; e < experts; e++) require(first[e] <= first[e + 1], "an expert of the routing is not in order");
-  for (int64_t p = 0; p < pairs(); p++) require(token[p] >= 0 && token[p] < tokens, "a pair of the routing has no token");
-}
-
-void RoutingView::set_tokens(int64_t count) {
-  tokens = count;
-  header_[3] = static_cast<int32_t>(count);
-}
 
 void route(Backend& backend, const Buffer& scores, int64_t rows, RoutingView routing) {
   check_rows(scores, rows, routing.experts, "the scores do not fit the experts");
@@ -73,19 +19,10 @@ void route(Backend& backend, const Buffer& scores, int64_t rows, RoutingView rou
   constexpr int64_t kTokensPerPiece = 64;
   backend.pool.each((rows + kTokensPerPiece - 1) / kTokensPerPiece, [&](int64_t piece, int) {
     for (int64_t t = piece * kTokensPerPiece; t < std::min(rows, (piece + 1) * kTokensPerPiece); t++) {
-      choose(scores.floats() + t * experts, experts, used, routing.normalized, chosen + t * used, weights + t * used);
+      choose_experts(scores.floats() + t * experts, experts, used, routing.normalized, chosen + t * used, weights + t * used);
     }
   });
-  // Sorted by counting: first[e + 1] is where the next pair of expert e goes, and in the end where those of e + 1 begin.
-  std::fill(routing.first, routing.first + experts + 1, 0);
-  for (int64_t i = 0; i < rows * used; i++) routing.first[chosen[i] + 1]++;
-  for (int64_t e = 0; e < experts; e++) routing.first[e + 1] += routing.first[e];
-  for (int64_t e = experts; e > 0; e--) routing.first[e] = routing.first[e - 1];
-  for (int64_t i = 0; i < rows * used; i++) {
-    const int32_t pair = routing.first[chosen[i] + 1]++;
-    routing.token[pair] = static_cast<int32_t>(i / used);
-    routing.weight[pair] = weights[i];
-  }
+  routing.set_pairs(chosen, weights);
 }
 
 }  // namespace qw

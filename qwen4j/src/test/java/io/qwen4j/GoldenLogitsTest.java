@@ -30,7 +30,7 @@ class GoldenLogitsTest {
         int[] ids = golden.ints("input_ids");
         float[] expected = golden.floats("logits");
         for (int slice : new int[] {512, 5}) {
-            LoadOptions options = LoadOptions.builder().device(Device.CPU).instructionSet(set).threads(2).kvCache(KvCacheType.F32)
+            LoadOptions options = NativeSets.options(set).threads(2).kvCache(KvCacheType.F32)
                     .prefillSlice(slice).build();
             float[] found = new float[expected.length];
             try (QwenModel model = QwenModel.load(directory, options)) {

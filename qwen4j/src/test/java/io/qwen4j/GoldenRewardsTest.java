@@ -18,7 +18,7 @@ class GoldenRewardsTest {
     private Path directory;
 
     private static LoadOptions.Builder options(InstructionSet set) {
-        return LoadOptions.builder().device(Device.CPU).instructionSet(set).threads(2).kvCache(KvCacheType.F32);
+        return NativeSets.options(set).threads(2).kvCache(KvCacheType.F32);
     }
 
     @ParameterizedTest

@@ -30,9 +30,7 @@ class SparseBitsTest {
     }
 
     private static LoadOptions.Builder options(InstructionSet set, int threads, int chunkSize) {
-        return LoadOptions.builder()
-                .device(Device.CPU)
-                .instructionSet(set)
+        return NativeSets.options(set)
                 .threads(threads)
                 .prefillSlice(128)
                 .maxConcurrent(3)

@@ -201,6 +201,14 @@ final class WeightUpload {
     }
 
     static NativeBuffer.Vector vector(List<TensorSource> parts) {
+        float[] values = values(parts);
+        NativeBuffer.Vector vector = new NativeBuffer.Vector(values.length);
+        vector.bytes.asFloatBuffer().put(0, values);
+        return vector;
+    }
+
+    /** The values of vectors that follow each other. */
+    static float[] values(List<TensorSource> parts) {
         long columns = 0;
         for (TensorSource part : parts) {
             if (part.rows() != 1 || part.type().isQuantized() || part.columns() < 1) {
@@ -209,22 +217,15 @@ final class WeightUpload {
             }
             columns = Math.addExact(columns, part.columns());
         }
-        NativeBuffer.Vector vector = new NativeBuffer.Vector(Math.toIntExact(columns));
-        try {
-            int at = 0;
-            for (TensorSource part : parts) {
-                int count = (int) part.columns();
-                byte[] blocks = new byte[Math.toIntExact(part.byteSize())];
-                float[] values = new float[count];
-                part.read(0, ByteBuffer.wrap(blocks));
-                BlockCodec.of(part.type()).decode(blocks, 0, values, 0, count);
-                vector.bytes.asFloatBuffer().put(at, values);
-                at += count;
-            }
-            return vector;
-        } catch (RuntimeException | Error e) {
-            vector.close();
-            throw e;
+        float[] values = new float[Math.toIntExact(columns)];
+        int at = 0;
+        for (TensorSource part : parts) {
+            int count = (int) part.columns();
+            byte[] blocks = new byte[Math.toIntExact(part.byteSize())];
+            part.read(0, ByteBuffer.wrap(blocks));
+            BlockCodec.of(part.type()).decode(blocks, 0, values, at, count);
+            at += count;
         }
+        return values;
     }
 }

@@ -158,7 +158,7 @@ class ExpertsTest {
             expected = linear(one, all);
             added = linearAdd(one, down);
         }
-        for (int threads : new int[] {2, 5}) {
+        for (int threads : Instances.threads(2, 5)) {
             try (Ops many = Instances.cpu(set, threads, precision)) {
                 assertSameBits(expected, linear(many, all), set + " " + type + ", " + threads + " threads");
                 assertSameBits(added, linearAdd(many, down), set + " " + type + ", added, " + threads + " threads");

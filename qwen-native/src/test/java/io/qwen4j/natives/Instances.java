@@ -8,13 +8,24 @@ import io.qwen4j.core.ops.OpsOptions;
 import java.util.Arrays;
 import java.util.stream.Stream;
 
-/** The backends that tests compare. */
+/** The backends that tests compare: those of the CPU, or in a run of its own that of an emulated device. */
 final class Instances {
+    /** Whether this run is of the emulated device. */
+    static final boolean CUDA = "cuda".equals(System.getProperty("qwen.test.device"));
+
     private Instances() {}
 
-    /** Every instruction set of this machine; none where there is no library. */
+    /** Every instruction set of this machine; none where there is no library. A device has none: one stands for it. */
     static Stream<InstructionSet> instructionSets() {
+        if (CUDA) {
+            return Stream.of(InstructionSet.BASELINE);
+        }
         return Arrays.stream(InstructionSet.values()).filter(i -> i.compareTo(NativeRuntime.instance().best()) <= 0);
+    }
+
+    /** Numbers of threads to compare; they mean nothing to a device. */
+    static int[] threads(int... counts) {
+        return CUDA ? new int[] {1} : counts;
     }
 
     static Ops cpu(InstructionSet set, int threads) {
@@ -22,6 +33,9 @@ final class Instances {
     }
 
     static Ops cpu(InstructionSet set, int threads, ActivationPrecision precision) {
+        if (CUDA) {
+            return new CudaOpsProvider().create(new OpsOptions(threads, null, precision));
+        }
         return new CpuOpsProvider().create(new OpsOptions(threads, set, precision));
     }
 

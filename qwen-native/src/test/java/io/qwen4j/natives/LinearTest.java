@@ -143,7 +143,7 @@ class LinearTest {
                 assertSameBits(Arrays.copyOf(expected, count * rows), first, set + " " + type + ", " + count + " tokens");
             }
         }
-        for (int threads : new int[] {2, 3, 7}) {
+        for (int threads : Instances.threads(2, 3, 7)) {
             try (Ops many = Instances.cpu(set, threads)) {
                 assertSameBits(expected, linear(many, List.of(w), bias, x, tokens, y, 1), set + " " + type + ", " + threads + " threads");
                 for (int t : new int[] {0, 1, 35, 70}) {

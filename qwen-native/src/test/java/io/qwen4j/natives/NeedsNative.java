@@ -18,8 +18,7 @@ import org.junit.jupiter.api.extension.ExtensionContext;
     final class Condition implements ExecutionCondition {
         @Override
         public ConditionEvaluationResult evaluateExecutionCondition(ExtensionContext context) {
-            return NativeRuntime.instance()
-                    .cause()
+            return (Instances.CUDA ? CudaRuntime.instance().cause() : NativeRuntime.instance().cause())
                     .map(cause -> ConditionEvaluationResult.disabled("no native library: " + cause.getMessage()))
                     .orElse(ConditionEvaluationResult.enabled("the native library works"));
         }

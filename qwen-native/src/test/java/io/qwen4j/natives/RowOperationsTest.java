@@ -29,7 +29,7 @@ class RowOperationsTest {
         try (Ops java = Instances.java()) {
             float[] expected = operation.apply(java);
             float[] first = null;
-            for (int threads : new int[] {1, 2, 5}) {
+            for (int threads : Instances.threads(1, 2, 5)) {
                 try (Ops cpu = Instances.cpu(set, threads)) {
                     float[] actual = operation.apply(cpu);
                     assertClose(expected, actual, bound, set + " " + what + ", " + threads + " threads, seed " + SEED);

@@ -2,6 +2,7 @@ package io.qwen4j.core.engine;
 
 import io.qwen4j.BackendUnavailableException;
 import io.qwen4j.Device;
+import io.qwen4j.InsufficientMemoryException;
 import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.ops.OpsOptions;
 import io.qwen4j.core.ops.OpsProvider;
@@ -36,12 +37,44 @@ final class Backends {
         OpsOptions options = new OpsOptions(settings.threads(), settings.instructionSet(), settings.activations());
         boolean auto = settings.device() == Device.AUTO;
         Ops ops = auto ? best(providers, options, problems) : forced(settings.device(), providers, options, problems);
+        log(ops, problems);
+        return ops;
+    }
+
+    /**
+     * Makes another backend where the memory of the device that was chosen by itself is too small for a model, and logs why. The one that was
+     * chosen is closed.
+     *
+     * @throws InsufficientMemoryException {@code cause}, if the device was asked for or memory of the host is too small
+     */
+    static Ops openOnHost(Settings settings, Ops chosen, InsufficientMemoryException cause) {
+        if (settings.device() != Device.AUTO || chosen.hostMemory()) {
+            throw cause;
+        }
+        List<String> problems = new ArrayList<>();
+        List<OpsProvider> providers = providers(problems);
+        return openOnHost(settings, chosen, cause, providers, problems);
+    }
+
+    static Ops openOnHost(
+            Settings settings, Ops chosen, InsufficientMemoryException cause, List<OpsProvider> providers, List<String> problems) {
+        problems.add(chosen.description() + " (" + cause.getMessage() + ")");
+        chosen.close();
+        List<OpsProvider> others = providers.stream().filter(p -> p.device() != Device.CUDA).toList();
+        Ops ops = best(others, new OpsOptions(settings.threads(), settings.instructionSet(), settings.activations()), problems);
+        log(ops, problems);
+        return ops;
+    }
+
+    private static void log(Ops ops, List<String> problems) {
         if (problems.isEmpty()) {
             LOG.info("backend: {}", ops.description());
+        } else if (problems.stream().allMatch(p -> p.startsWith(name(Device.CUDA)))) {
+            // Most machines have no card: nothing to warn of.
+            LOG.info("backend: {}; not used: {}", ops.description(), String.join("; ", problems));
         } else {
             LOG.warn("backend: {}; not used: {}", ops.description(), String.join("; ", problems));
         }
-        return ops;
     }
 
     private static Ops best(List<OpsProvider> providers, OpsOptions options, List<String> problems) {

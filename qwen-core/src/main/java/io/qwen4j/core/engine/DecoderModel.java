@@ -2,9 +2,11 @@ package io.qwen4j.core.engine;
 
 import io.qwen4j.core.model.QwenConfig;
 import io.qwen4j.core.model.QwenDecoder;
+import io.qwen4j.core.ops.Activation;
 import io.qwen4j.core.ops.Batch;
 import io.qwen4j.core.ops.FreeList;
 import java.nio.FloatBuffer;
+import org.jspecify.annotations.Nullable;
 
 /** The decoder as the step loop sees it. Owns all memory of the model. */
 final class DecoderModel implements StepModel {
@@ -12,7 +14,7 @@ final class DecoderModel implements StepModel {
     private final QwenDecoder decoder;
     private final Batch batch;
     private final FreeList owned;
-    private FloatBuffer hidden = FloatBuffer.allocate(0);
+    private @Nullable Activation hidden;
     private FloatBuffer logits = FloatBuffer.allocate(0);
 
     /**
@@ -49,12 +51,13 @@ final class DecoderModel implements StepModel {
 
     @Override
     public void forward() {
-        hidden = decoder.hidden(batch).buffer();
+        hidden = decoder.hidden(batch);
     }
 
     @Override
     public FloatBuffer hidden() {
-        return hidden;
+        // Looked at by few requests: where it is on a device, the others do not wait for it.
+        return hidden == null ? FloatBuffer.allocate(0) : hidden.buffer();
     }
 
     @Override

@@ -261,11 +261,18 @@ public final class ModelLoader {
         }
     }
 
-    private Loaded load(Checkpoint checkpoint, Alongside<ModelTexts> loading, LoadOptions options, Ops ops, FreeList owned) {
+    private Loaded load(Checkpoint checkpoint, Alongside<ModelTexts> loading, LoadOptions options, Ops chosen, FreeList owned) {
         LongContext reach = LongContext.of(checkpoint.config(), checkpoint.path(), options);
         QwenConfig config = reach.config();
         SparseBudgets sparse = Budgets.of(checkpoint.path(), config, options);
-        ContextPlan plan = ContextPlan.of(checkpoint, reach, ops, options, sparse, MemoryNeeds.availableBytes(ops));
+        Ops ops = chosen;
+        ContextPlan plan;
+        try {
+            plan = ContextPlan.of(checkpoint, reach, ops, options, sparse, MemoryNeeds.availableBytes(ops));
+        } catch (InsufficientMemoryException e) {
+            ops = owned.add(Backends.openOnHost(Settings.of(options), chosen, e));
+            plan = ContextPlan.of(checkpoint, reach, ops, options, sparse, MemoryNeeds.availableBytes(ops));
+        }
         ProgressListener progress = (stage, done, total) -> {
             loading.check();
             options.progress().progress(stage, done, total);

@@ -48,11 +48,11 @@ public record MemoryNeeds(long weightBytes, long activationBytes, long cacheByte
     }
 
     /**
-     * Memory that the backend can take: the least of the machine's, the container's and the backend's own; {@link Long#MAX_VALUE} if
-     * unknown.
+     * Memory that the backend can take: the least of the machine's, the container's and the backend's own, or the device's where it is on
+     * one; {@link Long#MAX_VALUE} if unknown.
      */
     public static long availableBytes(Ops ops) {
-        return Math.min(AvailableMemory.ofSystem().bytes(), ops.availableBytes());
+        return ops.hostMemory() ? Math.min(AvailableMemory.ofSystem().bytes(), ops.availableBytes()) : ops.availableBytes();
     }
 
     /** Refuses what does not fit. */

@@ -20,9 +20,14 @@ public interface Ops extends AutoCloseable {
     /** This backend in words for people, such as {@code cpu avx512vnni, 2 threads}. */
     String description();
 
+    /** Whether weights, activations and caches are in memory of the host, whose limits hold for them. */
+    default boolean hostMemory() {
+        return true;
+    }
+
     /**
-     * Memory that this backend can still take by a limit of its own, in bytes: the heap's for the Java backend. The limits of the machine
-     * and of its container are looked at elsewhere.
+     * Memory that this backend can still take by a limit of its own, in bytes: the heap's for the Java backend, the device's where
+     * it is not {@link #hostMemory()}. The limits of the machine and of its container are looked at elsewhere.
      */
     default long availableBytes() {
         return Long.MAX_VALUE;

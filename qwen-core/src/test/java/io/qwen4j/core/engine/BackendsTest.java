@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.qwen4j.ActivationPrecision;
 import io.qwen4j.BackendUnavailableException;
 import io.qwen4j.Device;
+import io.qwen4j.InsufficientMemoryException;
 import io.qwen4j.InstructionSet;
 import io.qwen4j.LoadOptions;
 import io.qwen4j.core.ops.JavaOps;
@@ -86,6 +87,30 @@ class BackendsTest {
         assertSame(cause, e.getCause());
         assertThrows(BackendUnavailableException.class,
                 () -> Backends.open(settings(Device.CPU), List.of(new JavaOpsProvider()), problems));
+    }
+
+    /** A backend with a memory of its own, in front of another one. */
+    private static Ops onDevice(Ops ops) {
+        return (Ops) java.lang.reflect.Proxy.newProxyInstance(Ops.class.getClassLoader(), new Class<?>[] {Ops.class}, (p, method, arguments) ->
+                switch (method.getName()) {
+                    case "hostMemory" -> false;
+                    case "description" -> "cuda, device 0";
+                    default -> method.invoke(ops, arguments);
+                });
+    }
+
+    @Test
+    void aDeviceWithTooLittleMemoryMakesRoomForTheHostUnlessItWasAskedFor() {
+        JavaOps behind = new JavaOps(new OpsOptions(1, null));
+        Ops device = onDevice(behind);
+        InsufficientMemoryException cause = new InsufficientMemoryException("the model does not fit", 9, 5);
+        assertSame(cause, assertThrows(InsufficientMemoryException.class, () -> Backends.openOnHost(settings(Device.CUDA), device, cause)));
+        assertSame(cause, assertThrows(InsufficientMemoryException.class, () -> Backends.openOnHost(settings(Device.AUTO), behind, cause)));
+        Ops cpu = new JavaOps(new OpsOptions(1, null));
+        List<OpsProvider> providers = List.of(provider(Optional.empty(), cpu), new JavaOpsProvider());
+        assertSame(cpu, Backends.openOnHost(settings(Device.AUTO), device, cause, providers, problems));
+        assertEquals(List.of("cuda, device 0 (the model does not fit (needed: 9 bytes, available: 5 bytes))"), problems);
+        cpu.close();
     }
 
     private static Settings of(LoadOptions options, Map<String, String> properties, Map<String, String> environment) {

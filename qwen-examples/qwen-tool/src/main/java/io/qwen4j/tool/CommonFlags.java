@@ -20,7 +20,7 @@ import org.jspecify.annotations.Nullable;
 /** The options every command takes: which model, and how it is loaded. */
 final class CommonFlags {
     static final List<Option> OPTIONS = List.of(
-            Option.value("--backend", "auto|java|cpu", "where to compute (default auto)"),
+            Option.value("--backend", "auto|java|cpu|cuda", "where to compute (default auto)"),
             Option.value("--isa", "baseline|avx2|avx512|vnni", "highest instruction set of the CPU kernels (default the machine's best)"),
             Option.value("--threads", "N", "compute threads (default one per processor)"),
             Option.value("--context", "N", "longest sequence in tokens, prompt and answer (default the model's, at most 32768)"),

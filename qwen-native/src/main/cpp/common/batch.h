@@ -1,12 +1,12 @@
 // The batch of a step as Java's Batch lays it out in one array of integers; see there. Checked before use.
 #pragma once
 
-#include "cpu/objects.h"
+#include "common/object.h"
 
 namespace qw {
 
 struct BatchView {
-  explicit BatchView(const Buffer& buffer);
+  explicit BatchView(const IntArray& array);
 
   int64_t tokens;     // T
   int64_t sequences;  // B
@@ -19,9 +19,9 @@ struct BatchView {
   const int32_t* page_tables;
   const int32_t* output_rows;
 
-  // Slots lie in the cache; page tables too, as far as cached and new tokens reach.
-  void check_slots(const KvPages& kv) const;
-  void check_pages(const KvPages& kv) const;
+  // Slots lie in a cache of so many pages; page tables too, as far as cached and new tokens reach.
+  void check_slots(int64_t pages, int64_t page_tokens) const;
+  void check_pages(int64_t pages, int64_t page_tokens) const;
 };
 
 }  // namespace qw

@@ -1,15 +1,14 @@
-#include "cpu/choice.h"
+#include "common/choice.h"
 
 namespace qw {
 namespace {
 
 constexpr int64_t kHeader = 8;
 
-int32_t* section(const Buffer& buffer, int64_t at, int64_t count) {
-  const int64_t place = buffer.ints()[at];
-  const int64_t size = times(buffer.rows, buffer.columns);
-  require(place >= kHeader && place <= size && count <= size - place, "a section of the choice lies outside its array");
-  return buffer.ints() + place;
+int32_t* section(const IntArray& array, int64_t at, int64_t count) {
+  const int64_t place = array.data[at];
+  require(place >= kHeader && place <= array.size && count <= array.size - place, "a section of the choice lies outside its array");
+  return array.data + place;
 }
 
 void check_ascending(const int32_t* values, int64_t count, int64_t end) {
@@ -20,19 +19,18 @@ void check_ascending(const int32_t* values, int64_t count, int64_t end) {
 
 }  // namespace
 
-ChoiceView::ChoiceView(const Buffer& buffer, const BatchView& batch, int64_t h, int64_t chunk_length) {
-  require(!buffer.discarded, "the choice is closed");
-  require(times(buffer.rows, buffer.columns) >= kHeader, "the array of the choice is too short");
-  const int32_t* header = buffer.ints();
+ChoiceView::ChoiceView(const IntArray& array, const BatchView& batch, int64_t h, int64_t chunk_length) {
+  require(array.size >= kHeader, "the array of the choice is too short");
+  const int32_t* header = array.data;
   runs = header[0];
   heads = header[1];
   most_columns = header[2];
   most_diagonals = header[3];
   require(runs >= 0 && most_columns >= 0 && most_diagonals >= 0, "a count of the choice is negative");
   require(heads == h, "the choice has another number of heads");
-  run = reinterpret_cast<const Run*>(section(buffer, 4, times(runs, 3)));
-  budgets = section(buffer, 5, times(heads, 2));
-  choices_ = section(buffer, 6, times(times(runs, heads), plus(2, plus(most_columns, most_diagonals))));
+  run = reinterpret_cast<const Run*>(section(array, 4, times(runs, 3)));
+  budgets = section(array, 5, times(heads, 2));
+  choices_ = section(array, 6, times(times(runs, heads), plus(2, plus(most_columns, most_diagonals))));
   for (int64_t r = 0; r < runs; r++) {
     const int64_t b = run[r].sequence;
     require(b >= 0 && b < batch.sequences, "a run is of no sequence of the batch");

@@ -1,7 +1,7 @@
 // The keys that sparse slices attend to, as Java's KeyChoice lays them out in one array of integers; see there. Checked before use.
 #pragma once
 
-#include "cpu/batch.h"
+#include "common/batch.h"
 
 namespace qw {
 
@@ -20,7 +20,7 @@ struct Run {
 
 struct ChoiceView {
   // The runs cover whole slices of the batch, and each lies in one chunk.
-  ChoiceView(const Buffer& buffer, const BatchView& batch, int64_t heads, int64_t chunk_length);
+  ChoiceView(const IntArray& array, const BatchView& batch, int64_t heads, int64_t chunk_length);
 
   int64_t runs;
   int64_t heads;

@@ -1,0 +1,188 @@
+#include "cuda/emulation.h"
+
+#include <sys/mman.h>
+
+#include <mutex>
+#include <string>
+
+#include "common/status.h"
+
+extern "C" void qw_switch_stack(void** keep, void* to);
+
+// Saves what a call must preserve, and goes on where the other stack did this.
+asm(R"(
+.text
+.globl qw_switch_stack
+.hidden qw_switch_stack
+.type qw_switch_stack, @function
+qw_switch_stack:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size qw_switch_stack, .-qw_switch_stack
+)");
+
+namespace qw::cuda {
+
+void emulate_call(const char* what);
+
+namespace emulation {
+
+Place place;
+
+namespace {
+
+constexpr int kMostThreads = 1024;
+constexpr int kLanes = 32;
+constexpr size_t kStackBytes = 64 << 10;
+
+enum State { kReady, kAtBarrier, kDone };
+
+struct Fiber {
+  void* stack;
+  State state;
+  int exchanges;
+};
+
+struct Warp {
+  int arrived;
+  int ended;
+  int generation;
+  uint32_t values[2][kLanes];
+};
+
+std::mutex grids;
+uint8_t* stacks = nullptr;
+Fiber fibers[kMostThreads];
+Warp warps[kMostThreads / kLanes];
+void* scheduler = nullptr;
+void (*body_of_grid)(void*) = nullptr;
+void* argument_of_grid = nullptr;
+const char* failure = nullptr;
+
+void leave() { qw_switch_stack(&fibers[place.thread].stack, scheduler); }
+
+void run_thread() {
+  while (true) {
+    body_of_grid(argument_of_grid);
+    fibers[place.thread].state = kDone;
+    warps[place.thread / kLanes].ended++;
+    leave();
+  }
+}
+
+void make_fiber(int thread) {
+  // What qw_switch_stack takes off, the address it returns to, and one that nobody returns to.
+  void** top = reinterpret_cast<void**>(stacks + (static_cast<size_t>(thread) + 1) * kStackBytes);
+  top[-1] = nullptr;
+  top[-2] = reinterpret_cast<void*>(&run_thread);
+  for (int i = 3; i <= 8; i++) top[-i] = nullptr;
+  fibers[thread].stack = top - 8;
+}
+
+void make_fibers() {
+  if (stacks == nullptr) {
+    void* memory = mmap(nullptr, kMostThreads * kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) throw Failure(kOutOfMemory, "no memory for the stacks of an emulated block");
+    stacks = static_cast<uint8_t*>(memory);
+  }
+  for (int i = 0; i < kMostThreads; i++) make_fiber(i);
+}
+
+void resume(int thread) {
+  place.thread = thread;
+  qw_switch_stack(&scheduler, fibers[thread].stack);
+}
+
+// Runs the lanes of a warp until each waits at the barrier or has ended.
+void run_warp(int first) {
+  Warp& warp = warps[first / kLanes];
+  while (failure == nullptr) {
+    bool ready = false, moved = false;
+    for (int i = first; i < first + kLanes && failure == nullptr; i++) {
+      if (fibers[i].state != kReady) continue;
+      const int generation = warp.generation, arrived = warp.arrived;
+      resume(i);
+      moved |= fibers[i].state != kReady || warp.generation != generation || warp.arrived != arrived;
+      ready |= fibers[i].state == kReady;
+    }
+    if (!ready) return;
+    if (!moved) failure = "lanes exchange values with lanes that do not";
+  }
+}
+
+void run_block(int threads) {
+  for (int i = 0; i < threads; i++) fibers[i].state = kReady;
+  for (int i = 0; i < threads / kLanes; i++) warps[i] = Warp{};
+  while (true) {
+    int waiting = 0;
+    for (int i = 0; i < threads && failure == nullptr; i += kLanes) run_warp(i);
+    for (int i = 0; i < threads; i++) waiting += fibers[i].state == kAtBarrier;
+    if (failure == nullptr && waiting != 0 && waiting != threads) failure = "threads wait at a barrier for threads that have ended";
+    if (failure != nullptr || waiting == 0) return;
+    for (int i = 0; i < threads; i++) fibers[i].state = kReady;
+  }
+}
+
+}  // namespace
+
+void run_grid(const char* kernel, int64_t x, int64_t y, int64_t z, int threads, void (*body)(void*), void* argument) {
+  emulate_call(kernel);
+  const std::lock_guard<std::mutex> lock(grids);
+  require(threads >= kLanes && threads <= kMostThreads && threads % kLanes == 0, "a block has 32 to 1024 threads in whole warps");
+  require(x >= 1 && x <= INT32_MAX && y >= 1 && y <= 65535 && z >= 1 && z <= 65535, "a grid has a size that no device takes");
+  if (stacks == nullptr) make_fibers();
+  body_of_grid = body;
+  argument_of_grid = argument;
+  for (place.block_z = 0; place.block_z < z; place.block_z++) {
+    for (place.block_y = 0; place.block_y < y; place.block_y++) {
+      for (place.block_x = 0; place.block_x < x; place.block_x++) {
+        run_block(threads);
+        if (failure == nullptr) continue;
+        const std::string message = std::string(kernel) + ": " + failure;
+        failure = nullptr;
+        make_fibers();
+        throw Failure(kInternal, message);
+      }
+    }
+  }
+}
+
+void barrier() {
+  fibers[place.thread].state = kAtBarrier;
+  leave();
+}
+
+uint32_t exchange(uint32_t value, int from) {
+  const int thread = place.thread;
+  Warp& warp = warps[thread / kLanes];
+  if (warp.ended != 0) {
+    failure = "lanes exchange values with lanes that have ended";
+    leave();
+  }
+  // Two sets of values in turn: a lane may give its next one before others have read this one.
+  uint32_t* values = warp.values[fibers[thread].exchanges++ & 1];
+  values[thread % kLanes] = value;
+  const int generation = warp.generation;
+  if (++warp.arrived == kLanes) {
+    warp.arrived = 0;
+    warp.generation++;
+  }
+  while (warp.generation == generation) leave();
+  return values[from];
+}
+
+}  // namespace emulation
+}  // namespace qw::cuda

@@ -1,0 +1,346 @@
+package io.qwen4j.natives;
+
+import io.qwen4j.ActivationPrecision;
+import io.qwen4j.core.ops.Activation;
+import io.qwen4j.core.ops.AttentionShape;
+import io.qwen4j.core.ops.Batch;
+import io.qwen4j.core.ops.Ints;
+import io.qwen4j.core.ops.KeyChoice;
+import io.qwen4j.core.ops.KvCache;
+import io.qwen4j.core.ops.KvLayout;
+import io.qwen4j.core.ops.Ops;
+import io.qwen4j.core.ops.Routing;
+import io.qwen4j.core.ops.TensorSource;
+import io.qwen4j.core.ops.Weight;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.LongConsumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The CUDA backend. Each operation is one native call on handles, which puts kernels on the stream of the backend and returns: the host waits
+ * where it looks at an activation ({@link Activation#buffer()}), and hears there what failed. Shapes are checked on the native side.
+ *
+ * <p>An operation holds what it uses until it returns, so that closing any of it on another thread waits for nobody and breaks nothing.
+ */
+final class CudaOps implements Ops {
+    // Most objects of one operation, of attention: the backend, six operands and the batch.
+    private static final int MOST_HELD = 8;
+
+    private final CudaDevice device;
+    private final CudaBackend backend;
+    private final AtomicBoolean busy = new AtomicBoolean();
+    private final @Nullable NativeResource[] held = new @Nullable NativeResource[MOST_HELD];
+    private int heldCount;
+
+    CudaOps(CudaDevice device, ActivationPrecision activations) {
+        this.device = device;
+        backend = new CudaBackend(device.index(), activations == ActivationPrecision.INT16);
+    }
+
+    @Override
+    public String description() {
+        return "cuda, device " + device;
+    }
+
+    @Override
+    public boolean hostMemory() {
+        return false;
+    }
+
+    @Override
+    public long availableBytes() {
+        return CudaException.checkValue(CudaLibrary.deviceFreeBytes(device.index()), "memory of device " + device);
+    }
+
+    @Override
+    public Weight matrix(List<TensorSource> parts, LongConsumer progress) {
+        return matrices(List.of(parts), progress).get(0);
+    }
+
+    @Override
+    public List<? extends Weight> matrices(List<? extends List<TensorSource>> matrices, LongConsumer progress) {
+        long handle = backend.acquire();
+        try {
+            return CudaUpload.matrices(this, handle, matrices, progress);
+        } finally {
+            backend.release();
+        }
+    }
+
+    @Override
+    public Weight vector(List<TensorSource> parts) {
+        if (parts.isEmpty()) {
+            throw new IllegalArgumentException("a vector of no parts");
+        }
+        return CudaBuffer.Vector.of(backend, WeightUpload.values(parts));
+    }
+
+    @Override
+    public long matrixBytes(TensorSource part) {
+        return CudaUpload.bytes(part);
+    }
+
+    @Override
+    public Activation activation(int rows, int columns) {
+        return new CudaBuffer.Floats(backend, rows, columns);
+    }
+
+    @Override
+    public Ints ints(int count) {
+        return new CudaBuffer.Integers(backend, count);
+    }
+
+    @Override
+    public KvCache kvCache(KvLayout layout) {
+        return new CudaKvCache(backend, layout);
+    }
+
+    @Override
+    public void embed(Weight table, Batch batch, Activation x) {
+        begin();
+        try {
+            CudaException.check(CudaLibrary.embed(hold(backend), matrix(table), hold(batch), hold(x)), "embed");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void rmsNorm(Activation x, int rows, Weight gain, float epsilon, Activation y) {
+        begin();
+        try {
+            CudaException.check(CudaLibrary.rmsNorm(hold(backend), hold(x), rows, vector(gain), epsilon, hold(y)), "rmsNorm");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void linear(Activation x, int rows, Weight w, @Nullable Weight bias, Activation y) {
+        linear(x, rows, w, bias, false, y);
+    }
+
+    @Override
+    public void linearAdd(Activation x, int rows, Weight w, Activation y) {
+        linear(x, rows, w, null, true, y);
+    }
+
+    private void linear(Activation x, int rows, Weight w, @Nullable Weight bias, boolean add, Activation y) {
+        begin();
+        try {
+            long offset = bias == null ? 0 : vector(bias);
+            CudaException.check(CudaLibrary.linear(hold(backend), hold(x), rows, matrix(w), offset, add, hold(y)), "linear");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void rotateAndStore(
+            Activation qkv,
+            @Nullable Weight bias,
+            Activation rotations,
+            Batch batch,
+            AttentionShape shape,
+            KvCache cache,
+            int layer) {
+        begin();
+        try {
+            long added = bias == null ? 0 : vector(bias);
+            CudaException.check(
+                    CudaLibrary.rotateAndStore(
+                            hold(backend), hold(qkv), added, hold(rotations), hold(batch), shape.heads(), shape.kvHeads(), shape.headSize(),
+                            shape.chunkLength(), hold(cache), layer),
+                    "rotateAndStore");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void chooseKeys(
+            Activation qkv, Activation rotations, Batch batch, AttentionShape shape, KvCache cache, int layer, KeyChoice choice) {
+        begin();
+        try {
+            CudaException.check(
+                    CudaLibrary.chooseKeys(
+                            hold(backend), hold(qkv), hold(rotations), hold(batch), shape.heads(), shape.kvHeads(), shape.headSize(),
+                            shape.scale(), shape.chunkLength(), hold(cache), layer, hold(choice)),
+                    "chooseKeys");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void attention(
+            Activation qkv,
+            Activation rotations,
+            Batch batch,
+            AttentionShape shape,
+            KvCache cache,
+            int layer,
+            @Nullable KeyChoice choice,
+            Activation out,
+            @Nullable Activation logSumExp) {
+        begin();
+        try {
+            CudaException.check(
+                    CudaLibrary.attention(
+                            hold(backend), hold(qkv), hold(rotations), hold(batch), shape.heads(), shape.kvHeads(), shape.headSize(),
+                            shape.scale(), shape.chunkLength(), hold(cache), layer, choice == null ? 0 : hold(choice), hold(out),
+                            logSumExp == null ? 0 : hold(logSumExp)),
+                    "attention");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void route(Activation scores, int rows, Routing routing) {
+        begin();
+        try {
+            CudaException.check(CudaLibrary.route(hold(backend), hold(scores), rows, hold(routing)), "route");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void expertLinear(Activation x, Routing routing, Weight w, Activation y) {
+        begin();
+        try {
+            CudaException.check(
+                    CudaLibrary.expertLinear(hold(backend), hold(x), hold(routing), matrix(w), hold(y)), "expertLinear");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void expertLinearAdd(Activation x, Routing routing, Weight w, Activation y) {
+        begin();
+        try {
+            CudaException.check(
+                    CudaLibrary.expertLinearAdd(hold(backend), hold(x), hold(routing), matrix(w), hold(y)), "expertLinearAdd");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void sigmoidGate(Activation x, int rows, Activation gate) {
+        begin();
+        try {
+            CudaException.check(CudaLibrary.sigmoidGate(hold(backend), hold(x), rows, hold(gate)), "sigmoidGate");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void swiGlu(Activation x, int rows, Activation out) {
+        begin();
+        try {
+            CudaException.check(CudaLibrary.swiGlu(hold(backend), hold(x), rows, hold(out)), "swiGlu");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void relu(Activation x, int rows) {
+        begin();
+        try {
+            CudaException.check(CudaLibrary.relu(hold(backend), hold(x), rows), "relu");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void gatherOutputs(Activation x, Batch batch, Activation out) {
+        begin();
+        try {
+            CudaException.check(CudaLibrary.gatherOutputs(hold(backend), hold(x), hold(batch), hold(out)), "gatherOutputs");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void close() {
+        backend.close();
+    }
+
+    private void begin() {
+        if (!busy.compareAndSet(false, true)) {
+            throw new IllegalStateException("operations of a backend are called by one thread at a time");
+        }
+    }
+
+    private void end() {
+        while (heldCount > 0) {
+            NativeResource resource = held[--heldCount];
+            held[heldCount] = null;
+            if (resource != null) {
+                resource.release();
+            }
+        }
+        busy.set(false);
+    }
+
+    private long hold(NativeResource resource) {
+        long handle = resource.acquire();
+        held[heldCount++] = resource;
+        return handle;
+    }
+
+    private long hold(Activation activation) {
+        if (!(activation instanceof CudaBuffer.Floats floats)) {
+            throw new IllegalArgumentException("the activation belongs to another backend");
+        }
+        return hold((NativeResource) floats);
+    }
+
+    private long hold(Batch batch) {
+        return hold("batch", batch.memory());
+    }
+
+    private long hold(Routing routing) {
+        return hold("routing", routing.memory());
+    }
+
+    private long hold(KeyChoice choice) {
+        return hold("choice", choice.memory());
+    }
+
+    private long hold(String name, Ints ints) {
+        if (!(ints instanceof CudaBuffer.Integers integers)) {
+            throw new IllegalArgumentException("the " + name + " belongs to another backend");
+        }
+        return hold((NativeResource) integers);
+    }
+
+    private long hold(KvCache cache) {
+        if (!(cache instanceof CudaKvCache pages)) {
+            throw new IllegalArgumentException("the KV cache belongs to another backend");
+        }
+        return hold((NativeResource) pages);
+    }
+
+    private long matrix(Weight weight) {
+        if (!(weight instanceof CudaWeight matrix) || matrix.owner() != this) {
+            throw new IllegalArgumentException("the weight is no matrix of this backend");
+        }
+        return hold((NativeResource) matrix);
+    }
+
+    private long vector(Weight weight) {
+        if (!(weight instanceof CudaBuffer.Vector vector)) {
+            throw new IllegalArgumentException("the weight is no vector of this backend");
+        }
+        return hold((NativeResource) vector);
+    }
+}

@@ -1,0 +1,593 @@
+// The CUDA backend through its C interface, against the formulas in double precision: on an emulated device, or on a card if it is linked with
+// the CUDA runtime (benchmarks/gpu/run.sh).
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "api/qwen4j_cuda.h"
+#include "check.h"
+#include "common/status.h"
+#include "quant_reference.h"
+
+namespace qw::test {
+namespace {
+
+constexpr float kUntouched = 12345.f;
+constexpr int kKvF32 = 0, kKvBF16 = 2, kKvInt8 = 3, kKvTypes = 4;
+
+Checks checks;
+std::mt19937 seeded(20);
+
+float normal() {
+  static std::normal_distribution<float> distribution;
+  return distribution(seeded);
+}
+
+std::vector<float> normals(int64_t count) {
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& v : values) v = normal();
+  return values;
+}
+
+float* look(int64_t buffer) {
+  checks.expect(qwc_buffer_look(buffer) == kOk, "a buffer cannot be looked at");
+  return reinterpret_cast<float*>(qwc_buffer_view(buffer).data);
+}
+
+std::string last_error() {
+  int8_t text[256];
+  return std::string(reinterpret_cast<char*>(text), static_cast<size_t>(qwc_last_error(text, sizeof text)));
+}
+
+bool succeeds(int32_t status, const char* what) {
+  return checks.expect(status == kOk, "%s fails: %s", what, status == kOk ? "" : last_error().c_str());
+}
+
+struct Buffer {
+  Buffer(int64_t backend, int64_t rows, int64_t columns, bool ints = false) : handle(qwc_buffer_create(backend, rows, columns, ints)) {
+    checks.expect(handle > 0, "no buffer: %s", last_error().c_str());
+  }
+  Buffer(int64_t backend, int64_t rows, int64_t columns, const std::vector<float>& values) : Buffer(backend, rows, columns) {
+    memcpy(look(handle), values.data(), std::min(values.size(), static_cast<size_t>(rows * columns)) * 4);
+  }
+  ~Buffer() {
+    qwc_buffer_discard(handle);
+    qwc_buffer_free(handle);
+  }
+  int32_t* ints() const { return reinterpret_cast<int32_t*>(look(handle)); }
+  float* floats() const { return look(handle); }
+  int64_t handle;
+};
+
+int64_t file_row_bytes(WeightType type, int64_t columns) {
+  for (const BlockType& t : block_types()) {
+    if (t.type == type) return columns / t.columns * t.bytes;
+  }
+  return columns * (type == kF32 ? 4 : 2);
+}
+
+// Rows of a file, and their values.
+struct Rows {
+  WeightType type;
+  int64_t rows, columns;
+  std::vector<uint8_t> bytes;
+  std::vector<double> values;
+
+  Rows(WeightType t, int64_t r, int64_t c) : type(t), rows(r), columns(c) {
+    bytes.resize(static_cast<size_t>(rows * file_row_bytes(type, columns)));
+    values.resize(static_cast<size_t>(rows * columns));
+    if (type == kF32 || type == kF16 || type == kBF16) {
+      for (size_t i = 0; i < values.size(); i++) {
+        const float value = normal();
+        uint32_t bits;
+        memcpy(&bits, &value, 4);
+        if (type == kF32) {
+          memcpy(&bytes[4 * i], &bits, 4);
+          values[i] = value;
+          continue;
+        }
+        // Any 16 bits that are a number of moderate size.
+        const uint16_t half = static_cast<uint16_t>(type == kBF16 ? bits >> 16 : 0x2c00 + seeded() % 0x1400 + (seeded() & 0x8000));
+        memcpy(&bytes[2 * i], &half, 2);
+        bits = static_cast<uint32_t>(half) << 16;
+        float wide;
+        memcpy(&wide, &bits, 4);
+        values[i] = type == kBF16 ? wide : half_to_float(half);
+      }
+      return;
+    }
+    for (const BlockType& t : block_types()) {
+      if (t.type != type) continue;
+      for (size_t b = 0; b * static_cast<size_t>(t.bytes) < bytes.size(); b++) {
+        uint8_t* block = &bytes[b * static_cast<size_t>(t.bytes)];
+        fill_block(t, Fill::kRandom, seeded, block);
+        for (int e = 0; e < t.columns; e++) values[b * static_cast<size_t>(t.columns) + static_cast<size_t>(e)] = element(type, block, e);
+      }
+    }
+  }
+};
+
+int64_t upload(int64_t backend, const std::vector<Rows>& parts) {
+  int64_t bytes = 0;
+  for (const Rows& p : parts) bytes += qwc_segment_bytes(p.type, p.rows, p.columns);
+  const int64_t weight = qwc_weight_create(parts[0].columns), arena = qwc_arena_create(backend, bytes);
+  for (const Rows& p : parts) succeeds(qwc_weight_add_segment(weight, p.type, p.rows, arena), "adding a segment");
+  checks.expect(qwc_weight_add_segment(weight, parts[0].type, 1, arena) == kInvalidArgument, "a segment beyond its arena");
+  qwc_arena_free(arena);
+  for (size_t i = 0; i < parts.size(); i++) {
+    // In two pieces through a staging that just holds one.
+    const int64_t row = static_cast<int64_t>(parts[i].bytes.size()) / parts[i].rows, half = (parts[i].rows + 1) / 2;
+    const int64_t staging = qwc_staging_create(backend, half * row);
+    for (int64_t first = 0; first < parts[i].rows; first += half) {
+      const int64_t rows = std::min(half, parts[i].rows - first);
+      succeeds(qwc_staging_wait(staging), "waiting for a staging");
+      memcpy(qwc_staging_view(staging).data, parts[i].bytes.data() + first * row, static_cast<size_t>(rows * row));
+      succeeds(qwc_weight_pack(weight, static_cast<int64_t>(i), first, rows, staging, rows * row), "packing");
+    }
+    checks.expect(qwc_weight_pack(weight, static_cast<int64_t>(i), 1, parts[i].rows, staging, row) == kInvalidArgument, "packed beyond");
+    qwc_staging_free(staging);
+  }
+  return weight;
+}
+
+// What is multiplied with integers of a group of 32: rounded to 8 bits, and on request what is left to 8 bits more.
+std::vector<double> rounded(const std::vector<float>& x, bool fine) {
+  std::vector<double> result(x.size());
+  for (size_t g = 0; g < x.size(); g += 32) {
+    std::vector<float> left(x.begin() + static_cast<long>(g), x.begin() + static_cast<long>(g) + 32);
+    for (int set = 0; set < (fine ? 2 : 1); set++) {
+      float largest = 0;
+      for (float v : left) largest = std::max(largest, std::fabs(v));
+      if (largest == 0) break;
+      for (size_t i = 0; i < 32; i++) {
+        const float q = std::nearbyint(left[i] * (127.f / largest)), scale = largest / 127.f;
+        result[g + i] += static_cast<double>(scale) * q;
+        left[i] -= scale * q;
+      }
+    }
+  }
+  return result;
+}
+
+std::vector<double> products(const std::vector<Rows>& parts, const std::vector<float>& x, int64_t tokens, bool fine) {
+  const int64_t columns = parts[0].columns;
+  std::vector<double> y;
+  for (int64_t t = 0; t < tokens; t++) {
+    const std::vector<float> row(x.begin() + t * columns, x.begin() + (t + 1) * columns);
+    const std::vector<double> exact(row.begin(), row.end());
+    const std::vector<double> integers = columns % 32 == 0 ? rounded(row, fine) : exact;
+    for (const Rows& p : parts) {
+      const bool floats = p.type == kF32 || p.type == kF16 || p.type == kBF16;
+      for (int64_t r = 0; r < p.rows; r++) {
+        double sum = 0;
+        for (int64_t c = 0; c < columns; c++) sum += p.values[static_cast<size_t>(r * columns + c)] * (floats ? exact : integers)[static_cast<size_t>(c)];
+        y.push_back(sum);
+      }
+    }
+  }
+  return y;
+}
+
+double deviation(const std::vector<double>& values) {
+  double squares = 0;
+  for (double v : values) squares += v * v;
+  return std::sqrt(squares / static_cast<double>(values.size()));
+}
+
+// Within `bound` of the values' deviation.
+void expect_close(const std::vector<double>& expected, const float* actual, double bound, const char* what, int type, int64_t shape) {
+  const double allowed = bound * deviation(expected);
+  for (size_t i = 0; i < expected.size(); i++) {
+    checks.expect(std::fabs(expected[i] - actual[i]) <= allowed, "%s, type %d, shape %ld: element %zu of %zu is %g, expected %g", what, type,
+                  static_cast<long>(shape), i, expected.size(), actual[i], expected[i]);
+  }
+}
+
+constexpr WeightType kTypes[] = {kF32,  kF16,  kBF16, kQ4_0, kQ4_1, kQ5_0,   kQ5_1,  kQ8_0,
+                                 kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K, kIQ4_NL, kIQ4_XS};
+
+int64_t columns_of(WeightType type, int64_t wanted) {
+  for (const BlockType& t : block_types()) {
+    if (t.type == type) return (wanted + t.columns - 1) / t.columns * t.columns;
+  }
+  return wanted;
+}
+
+void linear(bool fine, bool small) {
+  const int64_t backend = qwc_backend_create(0, fine);
+  for (WeightType type : kTypes) {
+    for (int64_t wanted : {1, 100, 896, 1100}) {
+      for (int64_t rows : {1, 7, 129}) {
+        if (small && (wanted > 100 || rows > 7)) continue;
+        const int64_t columns = columns_of(type, wanted);
+        std::vector<Rows> parts;
+        parts.emplace_back(type, rows, columns);
+        parts.emplace_back(type, 3, columns);
+        const int64_t weight = upload(backend, parts), all = rows + 3;
+        const std::vector<float> added = normals(all);
+        const Buffer bias(backend, 1, all, added);
+        std::vector<float> alone;
+        for (int64_t tokens : {1, 3, 7, 19}) {
+          static std::vector<float> x;
+          if (tokens == 1) x = normals(19 * columns);
+          const std::vector<float> in(x.begin(), x.begin() + tokens * columns);
+          const Buffer from(backend, tokens, columns, in), to(backend, tokens + 1, all, std::vector<float>(static_cast<size_t>((tokens + 1) * all), kUntouched));
+          std::vector<double> expected = products(parts, in, tokens, fine);
+          const double size = deviation(expected);
+          succeeds(qwc_linear(backend, from.handle, tokens, weight, bias.handle, false, to.handle), "linear");
+          std::vector<float> first(to.floats(), to.floats() + (tokens + 1) * all);
+          // Adding: what is there is still on the device.
+          succeeds(qwc_linear(backend, from.handle, tokens, weight, 0, true, to.handle), "linear, adding");
+          for (int64_t i = 0; i < tokens * all; i++) {
+            const double sum = expected[static_cast<size_t>(i)], once = sum + added[static_cast<size_t>(i % all)];
+            const double bound = 2e-5 * (size + std::fabs(once));
+            checks.expect(std::fabs(first[static_cast<size_t>(i)] - once) <= bound, "linear, type %d, %ld x %ld, %ld tokens, element %ld: %g, expected %g",
+                          type, static_cast<long>(all), static_cast<long>(columns), static_cast<long>(tokens), static_cast<long>(i),
+                          first[static_cast<size_t>(i)], once);
+            checks.expect(std::fabs(to.floats()[i] - once - sum) <= 2 * bound, "linear, adding, type %d, element %ld: %g, expected %g", type,
+                          static_cast<long>(i), to.floats()[i], once + sum);
+          }
+          for (int64_t i = tokens * all; i < (tokens + 1) * all; i++) {
+            checks.expect(first[static_cast<size_t>(i)] == kUntouched, "linear wrote beyond its rows");
+          }
+          if (tokens == 1) alone.assign(first.begin(), first.begin() + all);
+          checks.expect(memcmp(alone.data(), first.data(), static_cast<size_t>(all) * 4) == 0, "type %d: a token's bits depend on %ld tokens", type,
+                        static_cast<long>(tokens));
+        }
+        qwc_weight_free(weight);
+      }
+    }
+  }
+  qwc_backend_free(backend);
+}
+
+// A batch of slices; pages of a sequence descend.
+struct Batch {
+  Batch(int64_t backend, const std::vector<int>& cached, const std::vector<int>& counts, int page_tokens)
+      : tokens(0), sequences(static_cast<int>(counts.size())) {
+    int stride = 0;
+    for (size_t b = 0; b < counts.size(); b++) {
+      tokens += counts[b];
+      stride = std::max(stride, (cached[b] + counts[b] + page_tokens - 1) / page_tokens);
+    }
+    buffer = new Buffer(backend, 1, 16 + 4 * tokens + 2 * sequences + 1 + sequences * stride, true);
+    int32_t* b = buffer->ints();
+    const int32_t ids = 16, positions = ids + tokens, slots = positions + tokens, starts = slots + tokens, lengths = starts + sequences + 1;
+    const int32_t pages = lengths + sequences, outputs = pages + sequences * stride;
+    const int32_t header[] = {tokens, sequences, 0, stride, ids, positions, slots, starts, lengths, pages, outputs};
+    memcpy(b, header, sizeof header);
+    int32_t row = 0;
+    for (int32_t s = 0; s < sequences; s++) {
+      b[starts + s] = row;
+      b[lengths + s] = cached[static_cast<size_t>(s)];
+      for (int32_t i = 0; i < stride; i++) b[pages + s * stride + i] = (s + 1) * kPages - 1 - i;
+      for (int32_t i = 0; i < counts[static_cast<size_t>(s)]; i++, row++) {
+        const int32_t position = cached[static_cast<size_t>(s)] + i;
+        b[positions + row] = position;
+        b[slots + row] = b[pages + s * stride + position / page_tokens] * page_tokens + position % page_tokens;
+      }
+    }
+    b[starts + sequences] = row;
+  }
+  ~Batch() { delete buffer; }
+  static constexpr int kPages = 160;
+  int32_t tokens;
+  int32_t sequences;
+  Buffer* buffer;
+};
+
+struct AttentionCase {
+  int group, kv_heads, size, page_tokens, chunk;
+  std::vector<std::vector<int>> steps;  // tokens of each sequence
+};
+
+// All that a sequence has: q as it was given, k and v as they were stored, and its rotations.
+struct Sequence {
+  std::vector<std::vector<float>> qkv, rotations;
+};
+
+void attention(const AttentionCase& c, int type) {
+  const int64_t backend = qwc_backend_create(0, false);
+  const int heads = c.group * c.kv_heads, size = c.size, half = size / 2, width = (heads + 2 * c.kv_heads) * size;
+  const int sections = (c.chunk == 0 ? 1 : 6) + (type == kKvInt8 ? 1 : 0), count = static_cast<int>(c.steps[0].size());
+  const int64_t cache = qwc_kv_create(backend, type, 2, Batch::kPages * count, c.page_tokens, c.kv_heads, size);
+  const std::vector<float> added = normals(width);
+  const Buffer bias(backend, 1, width, added);
+  std::vector<Sequence> all(static_cast<size_t>(count));
+  const float scale = 1 / std::sqrt(static_cast<float>(size));
+  for (const std::vector<int>& step : c.steps) {
+    std::vector<int> cached;
+    for (const Sequence& s : all) cached.push_back(static_cast<int>(s.qkv.size()));
+    const Batch batch(backend, cached, step, c.page_tokens);
+    std::vector<float> rows, turns;
+    for (size_t s = 0; s < step.size(); s++) {
+      for (int i = 0; i < step[s]; i++) {
+        std::vector<float> row = normals(width), turn;
+        for (int k = heads * size; type == kKvInt8 && k < (heads + c.kv_heads) * size; k++) row[static_cast<size_t>(k)] += added[static_cast<size_t>(k)];
+        for (int k = 0; k < sections; k++) {
+          for (int e = 0; e < half; e++) turn.push_back(static_cast<float>(std::cos((cached[s] + i + 3 * k) * std::pow(100., -2. * e / size))));
+          for (int e = 0; e < half; e++) turn.push_back(static_cast<float>(std::sin((cached[s] + i + 3 * k) * std::pow(100., -2. * e / size))));
+        }
+        rows.insert(rows.end(), row.begin(), row.end());
+        turns.insert(turns.end(), turn.begin(), turn.end());
+        all[s].qkv.push_back(row);
+        all[s].rotations.push_back(turn);
+      }
+    }
+    const Buffer qkv(backend, batch.tokens, width, rows), rotations(backend, batch.tokens, sections * size, turns);
+    const std::vector<float> poison(static_cast<size_t>(batch.tokens * heads * size), NAN);
+    const Buffer out(backend, batch.tokens, heads * size, poison), sums(backend, batch.tokens, heads);
+    succeeds(qwc_rotate_and_store(backend, qkv.handle, bias.handle, rotations.handle, batch.buffer->handle, heads, c.kv_heads, size, c.chunk, cache, 1),
+             "rotate_and_store");
+    succeeds(qwc_attention(backend, qkv.handle, rotations.handle, batch.buffer->handle, heads, c.kv_heads, size, scale, c.chunk, cache, 1, 0,
+                           out.handle, sums.handle),
+             "attention");
+    const float* found = out.floats();
+    const float* found_sums = sums.floats();
+    const auto turned = [&](const std::vector<float>& row, int head, const std::vector<float>& turn, int section) {
+      std::vector<double> x(static_cast<size_t>(size));
+      for (int e = 0; e < half; e++) {
+        const double a = row[static_cast<size_t>(head * size + e)], b = row[static_cast<size_t>(head * size + half + e)];
+        const double cos = turn[static_cast<size_t>(section * size + e)], sin = turn[static_cast<size_t>(section * size + half + e)];
+        x[static_cast<size_t>(e)] = a * cos - b * sin;
+        x[static_cast<size_t>(half + e)] = b * cos + a * sin;
+      }
+      return x;
+    };
+    int row = 0;
+    for (size_t s = 0; s < step.size(); s++) {
+      for (int i = 0; i < step[s]; i++, row++) {
+        const int position = cached[s] + i;
+        // Rows far back are alike; every seventh, the first and the last are compared.
+        if (i % 7 != 0 && i + 1 != step[s]) continue;
+        for (int h = 0; h < heads; h++) {
+          const int kv_head = heads + h / c.group;
+          std::vector<double> scores;
+          double largest = -INFINITY, total = 0;
+          for (int k = 0; k <= position; k++) {
+            const int section = c.chunk == 0 ? 0 : 1 + std::min(2, position / c.chunk - k / c.chunk);
+            const auto q = turned(all[s].qkv[static_cast<size_t>(position)], h, all[s].rotations[static_cast<size_t>(position)], section);
+            const auto key = turned(all[s].qkv[static_cast<size_t>(k)], kv_head, all[s].rotations[static_cast<size_t>(k)], 0);
+            double dot = 0;
+            for (size_t e = 0; e < q.size(); e++) dot += q[e] * key[e];
+            scores.push_back(dot * scale);
+            largest = std::max(largest, scores.back());
+          }
+          std::vector<double> expected(static_cast<size_t>(size));
+          for (int k = 0; k <= position; k++) {
+            const double weight = std::exp(scores[static_cast<size_t>(k)] - largest);
+            total += weight;
+            for (int e = 0; e < size; e++) {
+              expected[static_cast<size_t>(e)] += weight * all[s].qkv[static_cast<size_t>(k)][static_cast<size_t>((kv_head + c.kv_heads) * size + e)];
+            }
+          }
+          const double bound = type == kKvF32 ? 1e-5 : type == kKvBF16 ? 3e-2 : type == kKvInt8 ? 6e-2 : 4e-3;
+          for (int e = 0; e < size; e++) {
+            const double value = expected[static_cast<size_t>(e)] / total, actual = found[(static_cast<long>(row) * heads + h) * size + e];
+            checks.expect(std::fabs(actual - value) <= bound, "attention, type %d, group %d of %d, pages of %d, chunk %d, position %d, head %d: %g, expected %g",
+                          type, c.group, size, c.page_tokens, c.chunk, position, h, actual, value);
+          }
+          checks.expect(std::fabs(found_sums[row * heads + h] - largest - std::log(total)) <= bound * 2, "the sum of position %d is %g, expected %g",
+                        position, found_sums[row * heads + h], largest + std::log(total));
+        }
+      }
+    }
+  }
+  qwc_kv_free(cache);
+  qwc_backend_free(backend);
+}
+
+void experts() {
+  const int64_t backend = qwc_backend_create(0, false);
+  const int kExperts = 5, kUsed = 2;
+  for (WeightType type : kTypes) {
+    const int64_t columns = columns_of(type, 100), rows = 37;
+    for (int64_t tokens : {1, 2, 7, 130}) {
+      std::vector<Rows> up, down;
+      for (int e = 0; e < kExperts; e++) {
+        up.emplace_back(type, rows, columns);
+        up.emplace_back(e % 2 ? type : kF32, 5, columns);
+        down.emplace_back(type, rows, columns);
+      }
+      const int64_t up_weight = upload(backend, up), down_weight = upload(backend, down);
+      const std::vector<float> scores = normals(tokens * kExperts), x = normals(tokens * columns), z = normals(tokens * kUsed * columns);
+      const Buffer routing(backend, 1, 4 + kExperts + 1 + 2 * tokens * kUsed, true), from(backend, tokens, kExperts, scores);
+      const Buffer in(backend, tokens, columns, x), pairs(backend, tokens * kUsed, rows + 5);
+      const Buffer of_pairs(backend, tokens * kUsed, columns, z), sum(backend, tokens, rows);
+      routing.ints()[0] = kExperts;
+      routing.ints()[1] = kUsed;
+      routing.ints()[2] = 1;
+      succeeds(qwc_route(backend, from.handle, tokens, routing.handle), "route");
+      succeeds(qwc_expert_linear(backend, in.handle, routing.handle, up_weight, pairs.handle), "expert_linear");
+      succeeds(qwc_expert_linear_add(backend, of_pairs.handle, routing.handle, down_weight, sum.handle), "expert_linear_add");
+      const int32_t* first = routing.ints() + 4;
+      const int32_t* token = first + kExperts + 1;
+      const float* weight = reinterpret_cast<const float*>(token + tokens * kUsed);
+      std::vector<double> expected_sum(static_cast<size_t>(tokens * rows)), expected;
+      for (int e = 0; e < kExperts; e++) {
+        for (int32_t p = first[e]; p < first[e + 1]; p++) {
+          const std::vector<float> row(x.begin() + token[p] * columns, x.begin() + (token[p] + 1) * columns);
+          const std::vector<double> y = products({up[static_cast<size_t>(2 * e)], up[static_cast<size_t>(2 * e + 1)]}, row, 1, false);
+          expected.insert(expected.end(), y.begin(), y.end());
+          const std::vector<float> pair(z.begin() + p * columns, z.begin() + (p + 1) * columns);
+          const std::vector<double> added = products({down[static_cast<size_t>(e)]}, pair, 1, false);
+          for (int64_t r = 0; r < rows; r++) expected_sum[static_cast<size_t>(token[p] * rows + r)] += weight[p] * added[static_cast<size_t>(r)];
+        }
+      }
+      expect_close(expected, pairs.floats(), 1e-4, "experts", type, tokens);
+      expect_close(expected_sum, sum.floats(), 1e-4, "experts, adding", type, tokens);
+      if (type == kF32 && tokens == 7) {
+        for (int32_t damage : {-1, 1 << 30}) {
+          for (int64_t at = 0; at < 4 + kExperts + 1 + tokens * kUsed; at++) {
+            if (at == 2) continue;  // whether weights are divided by their sum
+            const int32_t kept = routing.ints()[at];
+            routing.ints()[at] = damage;
+            checks.expect(qwc_expert_linear(backend, in.handle, routing.handle, up_weight, pairs.handle) == kInvalidArgument, "%d is taken at %ld of a routing",
+                          damage, static_cast<long>(at));
+            checks.expect(qwc_expert_linear_add(backend, of_pairs.handle, routing.handle, down_weight, sum.handle) == kInvalidArgument,
+                          "%d is taken at %ld of a routing", damage, static_cast<long>(at));
+            routing.ints()[at] = kept;
+          }
+        }
+      }
+      qwc_weight_free(up_weight);
+      qwc_weight_free(down_weight);
+    }
+  }
+  qwc_backend_free(backend);
+}
+
+void rows_alone() {
+  const int64_t backend = qwc_backend_create(0, false);
+  for (int64_t rows : {1, 7, 129}) {
+    for (int64_t columns : {1, 33, 896, 1500}) {
+      const std::vector<float> x = normals(rows * 2 * columns), gain = normals(columns), gates = normals(rows);
+      const Buffer wide(backend, rows, 2 * columns, x), narrow(backend, rows, columns, x), factors(backend, 1, columns, gain);
+      const Buffer gate(backend, rows, 1, gates), out(backend, rows, columns, std::vector<float>(static_cast<size_t>(rows * columns), NAN));
+      std::vector<double> norm, gated, sigmoid, relu;
+      for (int64_t t = 0; t < rows; t++) {
+        double squares = 0;
+        for (int64_t i = 0; i < columns; i++) squares += static_cast<double>(x[static_cast<size_t>(t * columns + i)]) * x[static_cast<size_t>(t * columns + i)];
+        for (int64_t i = 0; i < columns; i++) {
+          const double v = x[static_cast<size_t>(t * columns + i)];
+          norm.push_back(v / std::sqrt(squares / static_cast<double>(columns) + 1e-6) * gain[static_cast<size_t>(i)]);
+          const double g = x[static_cast<size_t>(2 * t * columns + i)];
+          gated.push_back(g / (1 + std::exp(-g)) * x[static_cast<size_t>((2 * t + 1) * columns + i)]);
+          sigmoid.push_back(v / (1 + std::exp(-static_cast<double>(gates[static_cast<size_t>(t)]))));
+          relu.push_back(std::max(0., sigmoid.back()));
+        }
+      }
+      succeeds(qwc_rms_norm(backend, narrow.handle, rows, factors.handle, 1e-6f, out.handle), "rms_norm");
+      expect_close(norm, out.floats(), 5e-6, "rms_norm", 0, columns);
+      succeeds(qwc_swiglu(backend, wide.handle, rows, out.handle), "swiglu");
+      expect_close(gated, out.floats(), 2e-6, "swiglu", 0, columns);
+      succeeds(qwc_sigmoid_gate(backend, narrow.handle, rows, gate.handle), "sigmoid_gate");
+      expect_close(sigmoid, narrow.floats(), 2e-6, "sigmoid_gate", 0, columns);
+      succeeds(qwc_relu(backend, narrow.handle, rows), "relu");
+      expect_close(relu, narrow.floats(), 2e-6, "relu", 0, columns);
+    }
+  }
+  for (WeightType type : kTypes) {
+    const int64_t columns = columns_of(type, 77);
+    std::vector<Rows> parts;
+    parts.emplace_back(type, 21, columns);
+    parts.emplace_back(kBF16, 5, columns);
+    parts.emplace_back(type, 8, columns);
+    const int64_t table = upload(backend, parts);
+    const Batch batch(backend, {0}, {34}, 16);
+    int32_t* b = batch.buffer->ints();
+    const Buffer x(backend, 40, columns), out(backend, 9, columns);
+    for (int i = 0; i < 34; i++) b[b[4] + i] = 33 - i;
+    b[2] = 9;
+    for (int i = 0; i < 9; i++) b[b[10] + i] = 3 * i + 1;
+    succeeds(qwc_embed(backend, table, batch.buffer->handle, x.handle), "embed");
+    succeeds(qwc_gather_outputs(backend, x.handle, batch.buffer->handle, out.handle), "gather_outputs");
+    std::vector<double> values, gathered;
+    for (const Rows& p : parts) values.insert(values.end(), p.values.begin(), p.values.end());
+    std::vector<double> expected;
+    for (int i = 0; i < 34; i++) expected.insert(expected.end(), values.begin() + (33 - i) * columns, values.begin() + (34 - i) * columns);
+    for (int i = 0; i < 9; i++) gathered.insert(gathered.end(), expected.begin() + (3 * i + 1) * columns, expected.begin() + (3 * i + 2) * columns);
+    expect_close(expected, x.floats(), 1e-6, "embed", type, columns);
+    expect_close(gathered, out.floats(), 1e-6, "gather_outputs", type, columns);
+    b[b[4] + 3] = 34;
+    checks.expect(qwc_embed(backend, table, batch.buffer->handle, x.handle) == kInvalidArgument, "a token id beyond the table is taken");
+    qwc_weight_free(table);
+  }
+  qwc_backend_free(backend);
+}
+
+// What fails is told with figures, frees what it took, and leaves the rest in order.
+void failures() {
+  checks.expect(qwc_emulate_devices(-1, 90, 0) == kOk && qwc_device_count() == -kUnsupported, "devices without a driver");
+  checks.expect(last_error().find("driver") != std::string::npos, "no driver is told as: %s", last_error().c_str());
+  checks.expect(qwc_emulate_devices(0, 90, 0) == kOk && qwc_device_count() == -kUnsupported, "no devices");
+  checks.expect(qwc_emulate_devices(2, 75, 1 << 20) == kOk && qwc_device_count() == 2, "not two devices");
+  checks.expect(qwc_backend_create(0, false) == -kUnsupported && last_error().find("7.5") != std::string::npos, "an old card is taken: %s",
+                last_error().c_str());
+  checks.expect(qwc_emulate_devices(2, 120, 1 << 20) == kOk && qwc_device_capability(1) == 120, "a capability");
+  checks.expect(qwc_backend_create(2, false) == -kInvalidArgument, "a third device of two");
+  const int64_t backend = qwc_backend_create(1, false);
+  checks.expect(backend > 0, "no backend: %s", last_error().c_str());
+  const int64_t buffer = qwc_buffer_create(backend, 1 << 7, 1 << 10, false);
+  checks.expect(qwc_buffer_create(backend, 1 << 8, 1 << 10, false) == -kOutOfMemory && qwc_last_error_bytes() == 1 << 20 &&
+                    qwc_last_error_available() == 1 << 19,
+                "too much memory: %ld asked, %ld there", static_cast<long>(qwc_last_error_bytes()), static_cast<long>(qwc_last_error_available()));
+  checks.expect(qwc_kv_create(backend, kKvF32, 1 << 20, 1 << 20, 1 << 20, 1 << 20, 256) == -kInvalidArgument, "a size beyond 63 bits");
+  checks.expect(qwc_kv_create(backend, kKvF32, 1, 1, 16, 1, 272) == -kUnsupported, "heads of 272");
+  checks.expect(qwc_segment_bytes(99, 1, 32) == -kUnsupported && qwc_segment_bytes(kQ4_K, 1, 32) == -kInvalidArgument, "odd weights");
+  for (int64_t bad : {int64_t{0}, buffer, int64_t{8}}) {
+    if (bad != 8) checks.expect(qwc_relu(bad, buffer, 1) == kInvalidArgument, "%ld is a backend", static_cast<long>(bad));
+  }
+  checks.expect(qwc_relu(backend, backend, 1) == kInvalidArgument, "a backend is a buffer");
+  checks.expect(qwc_relu(backend, buffer, 129) == kInvalidArgument, "more rows than there are");
+  // Each allocation and call of a small computation fails once.
+  for (int32_t status : {int32_t{kOutOfMemory}, int32_t{kDeviceLost}}) {
+    int failed = 0;
+    for (int64_t k = 1; k < 40; k++) {
+      qwc_emulate_failure(k, status);
+      const int64_t x = qwc_buffer_create(backend, 3, 64, false), arena = qwc_arena_create(backend, 4096), weight = qwc_weight_create(64);
+      const int64_t staging = qwc_staging_create(backend, 4096), y = qwc_buffer_create(backend, 3, 5, false);
+      bool lost = false;
+      for (int64_t made : {x, arena, staging, y}) {
+        lost |= made < 0;
+        checks.expect(made > 0 || made == -status, "a failure of %d is told as %ld", status, static_cast<long>(made));
+      }
+      if (!lost) {
+        succeeds(qwc_weight_add_segment(weight, kQ4_0, 5, arena), "adding a segment");
+        for (int32_t found : {qwc_weight_pack(weight, 0, 0, 5, staging, 5 * 36), qwc_linear(backend, x, 3, weight, 0, false, y), qwc_buffer_look(y)}) {
+          lost |= found != kOk;
+          checks.expect(found == kOk || found == status, "a failure of %d is told as %d: %s", status, found, last_error().c_str());
+        }
+      }
+      failed += lost;
+      qwc_emulate_failure(0, kOk);
+      for (int64_t made : {x, y}) {
+        if (made > 0) {
+          qwc_buffer_discard(made);
+          qwc_buffer_free(made);
+        }
+      }
+      if (arena > 0) qwc_arena_free(arena);
+      if (staging > 0) qwc_staging_free(staging);
+      qwc_weight_free(weight);
+    }
+    checks.expect(failed > 3, "%d of 40 failures of %d were met", failed, status);
+  }
+  qwc_buffer_discard(buffer);
+  checks.expect(qwc_relu(backend, buffer, 1) == kInvalidArgument, "a closed buffer is used");
+  qwc_buffer_free(buffer);
+  qwc_backend_free(backend);
+  qwc_emulate_devices(1, 90, int64_t{4} << 30);
+}
+
+}  // namespace
+}  // namespace qw::test
+
+// With any argument only small shapes, for tools under which a kernel takes a thousand times longer.
+int main(int count, char**) {
+  using namespace qw::test;
+  const bool emulated = qwc_emulated_bytes() >= 0;
+  if (emulated) failures();
+  const bool small = count > 1;
+  rows_alone();
+  for (bool fine : {false, true}) linear(fine, small);
+  experts();
+  const AttentionCase cases[] = {
+      {1, 1, 16, 16, 0, {{1}, {1}, {61}, {1}, {1}, {1}}},     {5, 2, 48, 16, 0, {{7, 0, 30}, {1, 20, 1}, {1, 1, 40}}},
+      {6, 2, 64, 32, 0, {{33, 3}, {1, 70}, {1, 1}}},          {7, 2, 64, 64, 0, {{65, 1}, {1, 1}, {20, 1}}},
+      {8, 1, 128, 5, 0, {{40, 8}, {1, 1}, {3, 9}}},           {2, 3, 80, 20, 0, {{25, 60}, {1, 1}, {8, 0}}},
+      {20, 1, 256, 16, 0, {{5, 20}, {1, 1}}},                 {2, 1, 16, 16, 0, {{700}, {1}, {9}}},
+      {7, 1, 32, 32, 24, {{150, 3}, {1, 22}, {1, 1}}},        {5, 1, 48, 5, 3, {{40}, {1}, {1}, {7}}},
+      {2, 1, 128, 16, 100, {{350}, {1}}},                     {1, 1, 256, 16, 7, {{129}, {1}}},
+  };
+  for (const AttentionCase& c : cases) {
+    if (small && c.steps[0][0] > 100) continue;
+    for (int type = 0; type < kKvTypes; type++) attention(c, type);
+  }
+  checks.expect(qwc_live_objects() == 0 && qwc_live_mappings() == 0 && qwc_emulated_bytes() == (emulated ? 0 : -1), "%ld objects, %ld mappings, %ld bytes are left",
+                static_cast<long>(qwc_live_objects()), static_cast<long>(qwc_live_mappings()), static_cast<long>(qwc_emulated_bytes()));
+  return checks.finish("cuda_test");
+}

@@ -1,0 +1,63 @@
+package io.qwen4j;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Path;
+import java.util.Arrays;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Whole models on an emulated CUDA device: chosen by itself, the same answers, and its memory counted. */
+@EnabledIfSystemProperty(named = "qwen.test.device", matches = "cuda", disabledReason = "of the run on an emulated device")
+class CudaModelTest {
+    @TempDir
+    private Path directory;
+
+    private static String answer(QwenModel model, int[] prompt) {
+        GenerationOptions options =
+                GenerationOptions.builder().sampling(SamplingOptions.GREEDY).maxTokens(12).ignoreEndTokens(true).build();
+        return model.submit(new GenerationRequest.Tokens(Arrays.stream(prompt).boxed().toList(), options)).await().tokens().toString();
+    }
+
+    @Test
+    void theDeviceIsChosenByItselfAndAnswersAsTheOthersDo() throws Exception {
+        NativeSets.provider();
+        int[] ids = GoldenCheckpoint.unpack("dense-gqa7", directory).ints("input_ids");
+        try (QwenModel cuda = QwenModel.load(directory, LoadOptions.builder().kvCache(KvCacheType.F32).build());
+                QwenModel java = QwenModel.load(directory, LoadOptions.builder().device(Device.JAVA).kvCache(KvCacheType.F32).build())) {
+            assertTrue(cuda.info().backend().startsWith("cuda, device 0 (emulated device 0"), cuda.info().backend());
+            assertEquals(answer(java, ids), answer(cuda, ids));
+        }
+        // An instruction set is asked of a CPU.
+        try (QwenModel cpu = QwenModel.load(directory, LoadOptions.builder().instructionSet(InstructionSet.BASELINE).build())) {
+            assertTrue(cpu.info().backend().startsWith("cpu baseline"), cpu.info().backend());
+        }
+    }
+
+    @Test
+    void eachTypeOfWeightsAndOfKeysComputes() throws Exception {
+        NativeSets.provider();
+        int[] ids = GoldenCheckpoint.unpack("dense-gqa7", directory).ints("input_ids");
+        for (KvCacheType type : KvCacheType.values()) {
+            for (WeightType weights : new WeightType[] {WeightType.Q8_0, WeightType.Q4_0}) {
+                LoadOptions options = LoadOptions.builder().device(Device.CUDA).kvCache(type).quantization(weights).build();
+                try (QwenModel cuda = QwenModel.load(directory, options)) {
+                    assertEquals(12, answer(cuda, ids).split(",").length, type + " " + weights);
+                }
+            }
+        }
+    }
+
+    @Test
+    void whatDoesNotFitIntoTheDeviceIsRefusedWithFigures() throws Exception {
+        NativeSets.provider();
+        GoldenCheckpoint.unpack("dense-gqa7", directory);
+        LoadOptions options = LoadOptions.builder().device(Device.CUDA).cacheTokens(1_000_000_000).build();
+        InsufficientMemoryException e = assertThrows(InsufficientMemoryException.class, () -> QwenModel.load(directory, options));
+        assertTrue(e.availableBytes() <= 4L << 30, "the emulated device has 4 GiB, told are " + e.availableBytes());
+        assertTrue(e.requiredBytes() > e.availableBytes(), e.getMessage());
+    }
+}
