@@ -114,8 +114,8 @@ int64_t upload(int64_t backend, const std::vector<Rows>& parts) {
   int64_t bytes = 0;
   for (const Rows& p : parts) bytes += qwc_segment_bytes(p.type, p.rows, p.columns);
   const int64_t weight = qwc_weight_create(parts[0].columns), arena = qwc_arena_create(backend, bytes);
-  for (const Rows& p : parts) succeeds(qwc_weight_add_segment(weight, p.type, p.rows, arena), "adding a segment");
-  checks.expect(qwc_weight_add_segment(weight, parts[0].type, 1, arena) == kInvalidArgument, "a segment beyond its arena");
+  for (const Rows& p : parts) succeeds(qwc_weight_add_segment(weight, p.type, p.rows, nullptr, arena), "adding a segment");
+  checks.expect(qwc_weight_add_segment(weight, parts[0].type, 1, nullptr, arena) == kInvalidArgument, "a segment beyond its arena");
   qwc_arena_free(arena);
   for (size_t i = 0; i < parts.size(); i++) {
     // In two pieces through a staging that just holds one.
@@ -187,7 +187,8 @@ void expect_close(const std::vector<double>& expected, const float* actual, doub
 }
 
 constexpr WeightType kTypes[] = {kF32,  kF16,  kBF16, kQ4_0, kQ4_1, kQ5_0,   kQ5_1,  kQ8_0,
-                                 kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K, kIQ4_NL, kIQ4_XS};
+                                 kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K, kIQ4_NL, kIQ4_XS, kINT4_G32,
+                                 kINT4_G128, kINT8_G32, kINT8_G128};
 
 int64_t columns_of(WeightType type, int64_t wanted) {
   for (const BlockType& t : block_types()) {
@@ -536,7 +537,7 @@ void failures() {
         checks.expect(made > 0 || made == -status, "a failure of %d is told as %ld", status, static_cast<long>(made));
       }
       if (!lost) {
-        succeeds(qwc_weight_add_segment(weight, kQ4_0, 5, arena), "adding a segment");
+        succeeds(qwc_weight_add_segment(weight, kQ4_0, 5, nullptr, arena), "adding a segment");
         for (int32_t found : {qwc_weight_pack(weight, 0, 0, 5, staging, 5 * 36), qwc_linear(backend, x, 3, weight, 0, false, y), qwc_buffer_look(y)}) {
           lost |= found != kOk;
           checks.expect(found == kOk || found == status, "a failure of %d is told as %d: %s", status, found, last_error().c_str());

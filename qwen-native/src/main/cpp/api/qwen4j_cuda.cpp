@@ -85,8 +85,8 @@ int64_t qwc_weight_create(int64_t columns) {
     return handle(new Weight(columns));
   });
 }
-int32_t qwc_weight_add_segment(int64_t weight, int32_t type, int64_t rows, int64_t arena) {
-  return guarded([&] { add_segment(object<Weight>(weight), type, rows, object<Arena>(arena)); });
+int32_t qwc_weight_add_segment(int64_t weight, int32_t type, int64_t rows, const int32_t* order, int64_t arena) {
+  return guarded([&] { add_segment(object<Weight>(weight), type, rows, order, object<Arena>(arena)); });
 }
 int32_t qwc_weight_pack(int64_t weight, int64_t segment, int64_t first_row, int64_t rows, int64_t staging, int64_t bytes) {
   return guarded([&] {

@@ -52,7 +52,8 @@ int64_t qwc_segment_bytes(int32_t type, int64_t rows, int64_t columns);
 int64_t qwc_arena_create(int64_t backend, int64_t bytes);
 void qwc_arena_free(int64_t arena);
 int64_t qwc_weight_create(int64_t columns);
-int32_t qwc_weight_add_segment(int64_t weight, int32_t type, int64_t rows, int64_t arena);
+// order: as in qw_weight_add_segment.
+int32_t qwc_weight_add_segment(int64_t weight, int32_t type, int64_t rows, const int32_t* order, int64_t arena);
 // Sends rows that are at the beginning of a staging's memory, which may be filled again after qwc_staging_wait.
 int32_t qwc_weight_pack(int64_t weight, int64_t segment, int64_t first_row, int64_t rows, int64_t staging, int64_t bytes);
 void qwc_weight_free(int64_t weight);

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "common/column_order.h"
 #include "common/memory.h"
 #include "common/object.h"
 #include "common/status.h"
@@ -57,9 +58,6 @@ struct Segment {
   int32_t order;  // of its columns, one of Weight::orders
   Slice memory;
 };
-
-// Which column of x each column of a segment belongs to; empty if each to its own.
-using ColumnOrder = std::vector<int32_t>;
 
 struct Weight : Object {
   static constexpr Kind kKind = kWeight;

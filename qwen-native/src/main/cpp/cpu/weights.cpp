@@ -22,23 +22,6 @@ const WeightFormat& format_of(const Backend& backend, int32_t type) {
   return *format;
 }
 
-// The number of an order of columns; parts of a matrix mostly share one.
-int32_t order_of(Weight& weight, const int32_t* order) {
-  ColumnOrder columns;
-  if (order != nullptr) {
-    columns.assign(order, order + weight.columns);
-    std::vector<bool> seen(columns.size());
-    for (const int32_t c : columns) {
-      require(c >= 0 && c < weight.columns && !seen[static_cast<size_t>(c)], "the order of columns is no permutation");
-      seen[static_cast<size_t>(c)] = true;
-    }
-  }
-  const auto found = std::find(weight.orders.begin(), weight.orders.end(), columns);
-  const int32_t number = static_cast<int32_t>(found - weight.orders.begin());
-  if (found == weight.orders.end()) weight.orders.push_back(std::move(columns));
-  return number;
-}
-
 int64_t panels_of(int64_t rows) { return plus(rows, kPanelRows - 1) / kPanelRows; }
 
 }  // namespace
@@ -64,7 +47,7 @@ void add_segment(const Backend& backend, Weight& weight, int32_t type, int64_t r
   require(total <= INT32_MAX, "a matrix has at most 2^31 - 1 rows");
   require(bytes <= arena.memory->bytes() - arena.used, "the arena has no room for the segment");
   segment.memory = {arena.memory, arena.memory->data() + arena.used};
-  segment.order = order_of(weight, order);
+  segment.order = order_number(weight.orders, weight.columns, order);
   arena.used += bytes;
   weight.segments.push_back(std::move(segment));
   weight.rows = total;

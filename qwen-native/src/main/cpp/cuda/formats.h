@@ -49,6 +49,11 @@ template <> struct Format<kQ5_K> : QuantizedFormat<BlockQ5_K, 5, 2, 4, false, tr
 template <> struct Format<kQ6_K> : QuantizedFormat<BlockQ6_K, 6, 2, 2, true, false> {};
 template <> struct Format<kIQ4_NL> : QuantizedFormat<BlockIQ4_NL, 4, 2, 0, false, false> {};
 template <> struct Format<kIQ4_XS> : QuantizedFormat<BlockIQ4_XS, 4, 1, 2, false, false> {};
+// With a zero point, which is kept beside the scale: offset = -scale * zero.
+template <> struct Format<kINT4_G32> : QuantizedFormat<BlockInt4<32>, 4, 4, 0, false, true> {};
+template <> struct Format<kINT4_G128> : QuantizedFormat<BlockInt4<128>, 4, 4, 0, false, true> {};
+template <> struct Format<kINT8_G32> : QuantizedFormat<BlockInt8<32>, 8, 4, 0, false, true> {};
+template <> struct Format<kINT8_G128> : QuantizedFormat<BlockInt8<128>, 8, 4, 0, false, true> {};
 
 constexpr bool is_float(int32_t type) { return type == kF32 || type == kF16 || type == kBF16; }
 // The same where a device asks, which calls no function of the host.
@@ -135,7 +140,13 @@ QW_DEVICE void decode_scales(const uint8_t* row, const RowPlaces<kType>& places,
   const uint8_t* s = row + places.scales + group * F::kScale;
   if constexpr (F::kSuper == 0) {
     d.scale[0] = half_at(s);
-    if constexpr (F::kOffset) d.offset[0] = half_at(s + 2);
+    if constexpr (kType == kINT4_G32 || kType == kINT4_G128) {
+      d.offset[0] = -(d.scale[0] * static_cast<float>(s[2]));
+    } else if constexpr (kType == kINT8_G32 || kType == kINT8_G128) {
+      d.offset[0] = -(d.scale[0] * static_cast<float>(static_cast<int8_t>(s[2])));
+    } else if constexpr (F::kOffset) {
+      d.offset[0] = half_at(s + 2);
+    }
   } else {
     const uint8_t* super = row + places.supers + group / 8 * F::kSuper;
     const float scale = half_at(super);
@@ -185,6 +196,10 @@ void with_quantized(int32_t type, Fn fn) {
     case kQ6_K: return fn(std::integral_constant<int, kQ6_K>());
     case kIQ4_NL: return fn(std::integral_constant<int, kIQ4_NL>());
     case kIQ4_XS: return fn(std::integral_constant<int, kIQ4_XS>());
+    case kINT4_G32: return fn(std::integral_constant<int, kINT4_G32>());
+    case kINT4_G128: return fn(std::integral_constant<int, kINT4_G128>());
+    case kINT8_G32: return fn(std::integral_constant<int, kINT8_G32>());
+    case kINT8_G128: return fn(std::integral_constant<int, kINT8_G128>());
     default: throw Failure(kUnsupported, "the CUDA kernels do not know this weight type");
   }
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "common/column_order.h"
 #include "common/memory.h"
 #include "common/object.h"
 #include "cuda/device.h"
@@ -105,6 +106,7 @@ struct Segment {
   int64_t rows;
   int64_t row_bytes;
   int64_t file_row_bytes;
+  int32_t order;  // of its columns, one of Weight::orders
   uint8_t* data;
 };
 
@@ -114,7 +116,9 @@ struct Weight : Object {
   const int64_t columns;
   int64_t rows = 0;
   std::vector<Segment> segments;  // as they were added
-  std::vector<Segment> runs;      // those of one type that follow each other in memory as one
+  std::vector<Segment> runs;      // those of one type and order that follow each other in memory as one
+  std::vector<ColumnOrder> orders;  // all different
+  mutable DeviceMemory device_orders;  // `columns` numbers of each, sent when they are first needed
   std::vector<std::shared_ptr<const DeviceMemory>> memory;
 };
 

@@ -10,8 +10,8 @@
 namespace qw::cuda {
 
 int64_t segment_bytes(int32_t type, int64_t rows, int64_t columns);
-// Takes segment_bytes of the arena.
-void add_segment(Weight& weight, int32_t type, int64_t rows, Arena& arena);
+// Takes segment_bytes of the arena. order: see ColumnOrder; null for none.
+void add_segment(Weight& weight, int32_t type, int64_t rows, const int32_t* order, Arena& arena);
 // Sends `bytes` bytes of the staging's host memory, rows of a segment in the file's format, and lays them out on the device. The staging may
 // be filled again after wait_staging.
 void pack_rows(const Weight& weight, int64_t segment, int64_t first_row, int64_t rows, Staging& staging, int64_t bytes);

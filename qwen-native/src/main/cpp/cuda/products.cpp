@@ -177,13 +177,14 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) multiply_floats(MultiplyArgs args) {
   finish<kTokens>(args, place, sums);
 }
 
-// A warp rounds a group: scale = largest magnitude / 127, q = x / scale to nearest even. A group of zeros, or of numbers so small (below
+// A warp rounds a group of a row, whose columns are taken in an order unless it is null: scale = largest magnitude / 127, q = x / scale to nearest even. A group of zeros, or of numbers so small (below
 // 1e-35) that 127 / magnitude would not be finite, becomes 0; one with a NaN or an infinity gets scale NaN, so that all products are.
-QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) quantize_groups(const float* x, int64_t groups, Integers out) {
+QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) quantize_groups(const float* x, const int32_t* order, int64_t columns, int64_t groups, Integers out) {
   const int64_t group = block_x() * kWarps + thread_index() / kLanes;
   if (group >= groups) return;
   const int lane = lane_index();
-  float value = x[group * kGroup + lane];
+  const int64_t at_column = group * kGroup % columns + lane;
+  float value = x[group * kGroup / columns * columns + (order == nullptr ? at_column : order[at_column])];
   for (int set = 0; set < out.sets; set++) {
     const int64_t at = set * groups + group;
     const float bad = largest_of_lanes(value - value == 0.f ? 0.f : 1.f);
@@ -200,11 +201,24 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) quantize_groups(const float* x, int64_t gro
   }
 }
 
-bool has_integers(const Weight& w) {
-  return std::any_of(w.runs.begin(), w.runs.end(), [](const Segment& s) { return !is_float(s.type); });
+// The numbers of an order on the device, or null.
+const int32_t* order_on_device(Backend& backend, const Weight& w, int32_t number) {
+  if (w.orders[static_cast<size_t>(number)].empty()) return nullptr;
+  if (w.device_orders.data() == nullptr) {
+    std::vector<int32_t> all(w.orders.size() * static_cast<size_t>(w.columns));
+    for (size_t i = 0; i < w.orders.size(); i++) {
+      std::copy(w.orders[i].begin(), w.orders[i].end(), all.begin() + static_cast<int64_t>(i) * w.columns);
+    }
+    const int64_t bytes = static_cast<int64_t>(all.size()) * 4;
+    w.device_orders = DeviceMemory(backend.context, bytes);
+    backend.context->stream.copy_to_device(w.device_orders.data(), all.data(), bytes);
+    backend.context->stream.wait();
+  }
+  return reinterpret_cast<const int32_t*>(w.device_orders.data()) + number * w.columns;
 }
 
-Integers quantize(Backend& backend, const float* x, int64_t rows, int64_t columns) {
+Integers quantize(Backend& backend, const Weight& w, int32_t order, const float* x, int64_t rows) {
+  const int64_t columns = w.columns;
   const int sets = backend.fine ? 2 : 1;
   const int64_t groups = times(rows, columns / kGroup);
   const auto up = [](int64_t bytes) { return (bytes + 255) / 256 * 256; };
@@ -213,7 +227,8 @@ Integers quantize(Backend& backend, const float* x, int64_t rows, int64_t column
   uint8_t* memory = backend.quantized.data();
   const Integers out{reinterpret_cast<int8_t*>(memory), reinterpret_cast<float*>(memory + scales), reinterpret_cast<int16_t*>(memory + sums), sets,
                      rows};
-  launch(backend.context->stream, "quantize", quantize_groups, divide_up(groups, kWarps), 1, 1, kThreads, x, groups, out);
+  launch(backend.context->stream, "quantize", quantize_groups, divide_up(groups, kWarps), 1, 1, kThreads, x,
+         order_on_device(backend, w, order), columns, groups, out);
   return out;
 }
 
@@ -264,24 +279,34 @@ void multiply_pairs(Backend& backend, const float* x, int64_t x_rows, const int3
   for (int64_t e = 0; e < routing.experts; e++) most = std::max<int64_t>(most, routing.first[e + 1] - routing.first[e]);
   const int tokens = tile_tokens(most);
   std::vector<int32_t>& ints = backend.ints;
+  // Tiles of one type and order of columns.
   struct Group {
+    int32_t type, order;
     int64_t begin, count, rows;
   };
-  Group groups[kWeightTypes] = {};
+  std::vector<Group> groups;
+  for (int64_t e = 0; e < routing.experts; e++) {
+    if (routing.first[e] == routing.first[e + 1]) continue;
+    for (int64_t i = 0; i < shape.segments; i++) {
+      const Segment& s = shape.segment(w, e, i);
+      const auto same = [&](const Group& g) { return g.type == s.type && g.order == s.order; };
+      if (std::none_of(groups.begin(), groups.end(), same)) groups.push_back({s.type, s.order, 0, 0, 0});
+    }
+  }
   ints.clear();
-  for (int32_t type = 0; type < kWeightTypes; type++) {
-    groups[type].begin = static_cast<int64_t>(ints.size()) / kTileInts;
+  for (Group& group : groups) {
+    group.begin = static_cast<int64_t>(ints.size()) / kTileInts;
     for (int64_t e = 0; e < routing.experts; e++) {
       for (int64_t i = 0; i < shape.segments; i++) {
         const Segment& s = shape.segment(w, e, i);
-        if (s.type != type) continue;
+        if (s.type != group.type || s.order != group.order) continue;
         for (int32_t p = routing.first[e]; p < routing.first[e + 1]; p += tokens) {
           Tile tile{reinterpret_cast<int64_t>(s.data), static_cast<int32_t>(s.rows), static_cast<int32_t>(s.first_row - e * shape.rows), p,
                     std::min(tokens, routing.first[e + 1] - p)};
           const int32_t* values = reinterpret_cast<const int32_t*>(&tile);
           ints.insert(ints.end(), values, values + kTileInts);
-          groups[type].rows = std::max(groups[type].rows, s.rows);
-          groups[type].count++;
+          group.rows = std::max(group.rows, s.rows);
+          group.count++;
         }
       }
     }
@@ -290,16 +315,19 @@ void multiply_pairs(Backend& backend, const float* x, int64_t x_rows, const int3
   MultiplyArgs args{};
   args.columns = w.columns;
   args.x = x;
-  if (has_integers(w)) args.integers = quantize(backend, x, x_rows, w.columns);
   args.y = y;
   args.y_stride = shape.rows;
   args.picked = picked;
-  for (int32_t type = 0; type < kWeightTypes; type++) {
-    if (groups[type].count == 0) continue;
-    args.row_bytes = row_bytes(type, w.columns);
-    for (int64_t at = 0; at < groups[type].count; at += kMostTiles) {
-      args.tiles = tiles + groups[type].begin + at;
-      multiply(backend, type, args, groups[type].rows, std::min(kMostTiles, groups[type].count - at), tokens);
+  int32_t order = -1;
+  for (const Group& group : groups) {
+    if (!is_float(group.type) && group.order != order) {
+      order = group.order;
+      args.integers = quantize(backend, w, order, x, x_rows);
+    }
+    args.row_bytes = row_bytes(group.type, w.columns);
+    for (int64_t at = 0; at < group.count; at += kMostTiles) {
+      args.tiles = tiles + group.begin + at;
+      multiply(backend, group.type, args, group.rows, std::min(kMostTiles, group.count - at), tokens);
     }
   }
 }
@@ -328,13 +356,17 @@ void linear(Backend& backend, Buffer& x, int64_t rows, const Weight& w, Buffer* 
   MultiplyArgs args{};
   args.columns = w.columns;
   args.x = x.read(rows);
-  if (has_integers(w)) args.integers = quantize(backend, args.x, rows, w.columns);
   const float* added = bias == nullptr ? nullptr : bias->read(1);
   float* to = add ? y.change(rows) : y.write(rows);
   args.y_stride = w.rows;
   args.add = add;
   const int tokens = tile_tokens(rows);
+  int32_t order = -1;
   for (const Segment& run : w.runs) {
+    if (!is_float(run.type) && run.order != order) {
+      order = run.order;
+      args.integers = quantize(backend, w, order, args.x, rows);
+    }
     args.data = run.data;
     args.row_bytes = run.row_bytes;
     args.rows = run.rows;

@@ -124,6 +124,7 @@ void embed(Backend& backend, const Weight& table, const BatchView& batch, Buffer
   for (int64_t t = 0; t < batch.tokens; t++) {
     require(batch.ids[t] >= 0 && batch.ids[t] < table.rows, "a token id lies outside the embedding");
   }
+  for (const ColumnOrder& order : table.orders) require(order.empty(), "the columns of an embedding have another order");
   if (batch.tokens == 0) return;
   const SentBatch sent = send_batch(backend, batch);
   float* to = x.write(batch.tokens);

@@ -52,6 +52,11 @@ QW_DEVICE int code_of(const BlockQ6_K& b, int e) {
   return (b.ql[64 * n + 32 * (r & 1) + l] >> 4 * (r >> 1) & 15) | (b.qh[32 * n + l] >> 2 * r & 3) << 4;
 }
 
+template <int kSize>
+QW_DEVICE int code_of(const BlockInt4<kSize>& b, int e) { return nibble(b.qs + 16 * (e / 32), e % 32); }
+template <int kSize>
+QW_DEVICE int code_of(const BlockInt8<kSize>& b, int e) { return static_cast<uint8_t>(b.qs[e] - 128); }
+
 // Scales of group j of a block; those of the whole block go to `super`, once.
 QW_DEVICE void put_scales(const BlockQ4_0& b, int, uint8_t* to, uint8_t*) { put_half(to, b.d); }
 QW_DEVICE void put_scales(const BlockQ5_0& b, int, uint8_t* to, uint8_t*) { put_half(to, b.d); }
@@ -104,6 +109,20 @@ QW_DEVICE void put_scales(const BlockIQ4_XS& b, int j, uint8_t* to, uint8_t* sup
   const int scale = ((b.scales_l[j / 2] >> 4 * (j % 2)) & 15) | (high >> 2 * j & 3) << 4;
   to[0] = static_cast<uint8_t>(scale - 32);
   if (j == 0) put_half(super, b.d);
+}
+
+// A scale and a zero point of the codes as they are kept.
+template <int kSize>
+QW_DEVICE void put_scales(const BlockInt4<kSize>& b, int, uint8_t* to, uint8_t*) {
+  put_half(to, b.d);
+  to[2] = b.z;
+  to[3] = 0;
+}
+template <int kSize>
+QW_DEVICE void put_scales(const BlockInt8<kSize>& b, int, uint8_t* to, uint8_t*) {
+  put_half(to, b.d);
+  to[2] = static_cast<uint8_t>(b.z - 128);
+  to[3] = 0;
 }
 
 // Two bits from `shift` on of 32 codes.
@@ -192,20 +211,21 @@ int64_t segment_bytes(int32_t type, int64_t rows, int64_t columns) {
   return times(rows, row_bytes(type, columns));
 }
 
-void add_segment(Weight& weight, int32_t type, int64_t rows, Arena& arena) {
+void add_segment(Weight& weight, int32_t type, int64_t rows, const int32_t* order, Arena& arena) {
   const int64_t bytes = segment_bytes(type, rows, weight.columns);
+  require(order == nullptr || !is_float(type), "only quantized weights have columns in another order");
   const BlockSize block = block_size(type);
   require(plus(weight.rows, rows) <= INT32_MAX, "a matrix has at most 2^31 - 1 rows");
   require(bytes <= arena.memory->bytes() - arena.used, "the arena has no room for the segment");
   Segment segment{type, weight.rows, rows, row_bytes(type, weight.columns), times(weight.columns / block.columns, block.bytes),
-                  arena.memory->data() + arena.used};
+                  order_number(weight.orders, weight.columns, order), arena.memory->data() + arena.used};
   arena.used += bytes;
   weight.segments.push_back(segment);
   weight.rows += rows;
   if (weight.memory.empty() || weight.memory.back() != arena.memory) weight.memory.push_back(arena.memory);
   if (!weight.runs.empty()) {
     Segment& last = weight.runs.back();
-    if (last.type == type && last.data + last.rows * last.row_bytes == segment.data) {
+    if (last.type == type && last.order == segment.order && last.data + last.rows * last.row_bytes == segment.data) {
       last.rows += rows;
       return;
     }

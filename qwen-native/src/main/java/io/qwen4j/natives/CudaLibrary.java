@@ -6,6 +6,7 @@ import org.bytedeco.javacpp.annotation.Cast;
 import org.bytedeco.javacpp.annotation.Name;
 import org.bytedeco.javacpp.annotation.NoException;
 import org.bytedeco.javacpp.annotation.Platform;
+import org.jspecify.annotations.Nullable;
 
 /** The functions of {@code api/qwen4j_cuda.h}, bound as those of {@link NativeLibrary} are. */
 @Platform(include = "api/qwen4j_cuda.h")
@@ -74,7 +75,7 @@ final class CudaLibrary {
     static native long createWeight(long columns);
 
     @Name("qwc_weight_add_segment")
-    static native int addSegment(long weight, int type, long rows, long arena);
+    static native int addSegment(long weight, int type, long rows, int @Nullable [] order, long arena);
 
     @Name("qwc_weight_pack")
     static native int packRows(long weight, long segment, long firstRow, long rows, long staging, long bytes);

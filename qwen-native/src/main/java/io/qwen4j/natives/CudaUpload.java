@@ -92,7 +92,8 @@ final class CudaUpload {
         long handle = weight.acquire();
         try {
             for (TensorSource part : parts) {
-                CudaException.check(CudaLibrary.addSegment(handle, part.type().ordinal(), part.rows(), arena), part.name());
+                CudaException.check(CudaLibrary.addSegment(
+                        handle, part.type().ordinal(), part.rows(), WeightUpload.order(part, weight.columns()), arena), part.name());
             }
         } finally {
             weight.release();

@@ -95,11 +95,7 @@ final class WeightUpload {
         try {
             for (int segment = 0; segment < parts.size(); segment++) {
                 TensorSource part = parts.get(segment);
-                int[] order = part.columnOrder();
-                if (order != null && order.length != weight.columns()) {
-                    throw new IllegalArgumentException(
-                            part.name() + " has an order of " + order.length + " columns, expected " + weight.columns());
-                }
+                int[] order = order(part, weight.columns());
                 NativeException.check(
                         NativeLibrary.addSegment(backend, handle, part.type().ordinal(), part.rows(), order, arena), part.name());
                 long rowsAtOnce = rowsOf(part, PIECE_BYTES);
@@ -110,6 +106,15 @@ final class WeightUpload {
         } finally {
             weight.release();
         }
+    }
+
+    /** The order of a part's columns, which has as many numbers as there are columns; null if there is none. */
+    static int @Nullable [] order(TensorSource part, int columns) {
+        int[] order = part.columnOrder();
+        if (order != null && order.length != columns) {
+            throw new IllegalArgumentException(part.name() + " has an order of " + order.length + " columns, expected " + columns);
+        }
+        return order;
     }
 
     /** Whole panels in about so many bytes of the file, at least one. */
