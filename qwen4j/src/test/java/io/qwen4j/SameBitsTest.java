@@ -21,6 +21,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Random;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -30,6 +31,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  * A sequence's logits have the same bits whatever runs beside it, however its prompt is cut and on any number of threads: whole decoders on
  * the native kernels, every weight type and instruction set.
  */
+@Tag("kernels")
 class SameBitsTest {
     private static final long SEED = 11;
     private static final int MAX_TOKENS = 512;

@@ -10,12 +10,14 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** An answer to a sparse prompt has the same bits whatever runs beside it and on any number of threads, on every instruction set. */
+@Tag("kernels")
 class SparseBitsTest {
     private static final int[] LENGTHS = {700, 30, 450, 601, 320};
 

@@ -22,11 +22,13 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Rotation, KV cache and attention together, over steps that mix prefill and decode of several sequences. */
+@Tag("kernels")
 @NeedsNative
 class AttentionTest {
     private static final long SEED = 5;

@@ -23,11 +23,13 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Routing, and the products of experts with their tokens, against the definition. */
+@Tag("kernels")
 @NeedsNative
 class ExpertsTest {
     private static final long SEED = 19;

@@ -25,11 +25,13 @@ import java.util.Random;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Choice of keys, attention to them, and log-sum-exp, over a step with a sparse slice beside dense ones. */
+@Tag("kernels")
 @NeedsNative
 class SparseAttentionTest {
     private static final int COLUMNS = 70;

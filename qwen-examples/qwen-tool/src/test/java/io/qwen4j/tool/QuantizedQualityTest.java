@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -28,6 +29,7 @@ import org.jspecify.annotations.Nullable;
  * What 8-bit activations cost: the bundled model in each quantized type, computed as it is by default, beside the same weights expanded to
  * F32, where activations are not rounded.
  */
+@Tag("kernels")
 class QuantizedQualityTest {
     private static final Questions QUESTIONS = Questions.read();
     private static final List<String> TEXTS = QualityTexts.of(QUESTIONS);
