@@ -9,32 +9,26 @@ import io.qwen4j.core.ops.Ints;
 import io.qwen4j.core.ops.KeyChoice;
 import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.KvLayout;
-import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.ops.Routing;
 import io.qwen4j.core.ops.TensorSource;
 import io.qwen4j.core.ops.Weight;
 import java.util.List;
-import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The native CPU backend. Each operation is one native call on handles; shapes are checked on the native side, where they are believed.
- *
- * <p>An operation holds what it uses until it returns, so that closing any of it on another thread waits for nobody and breaks nothing.
  */
-final class CpuOps implements Ops {
-    // Most objects of one operation, of attention: the backend, six operands and the batch.
-    private static final int MOST_HELD = 8;
+final class CpuOps extends NativeOps {
+    private static final Kinds KINDS =
+            new Kinds(NativeBuffer.Floats.class, NativeBuffer.Integers.class, NativeBuffer.Vector.class, NativeKvCache.class);
 
     private final InstructionSet instructionSet;
     private final int threads;
     private final NativeBackend backend;
-    private final AtomicBoolean busy = new AtomicBoolean();
-    private final @Nullable NativeResource[] held = new @Nullable NativeResource[MOST_HELD];
-    private int heldCount;
 
     CpuOps(InstructionSet instructionSet, int threads, ActivationPrecision activations) {
+        super(KINDS);
         this.instructionSet = instructionSet;
         this.threads = threads;
         backend = new NativeBackend(instructionSet.ordinal(), threads, activations == ActivationPrecision.INT16);
@@ -44,11 +38,6 @@ final class CpuOps implements Ops {
     public String description() {
         String name = instructionSet == InstructionSet.VNNI ? "avx512vnni" : instructionSet.name().toLowerCase(java.util.Locale.ROOT);
         return "cpu " + name + ", " + threads + (threads == 1 ? " thread" : " threads");
-    }
-
-    @Override
-    public Weight matrix(List<TensorSource> parts, LongConsumer progress) {
-        return matrices(List.of(parts), progress).get(0);
     }
 
     @Override
@@ -275,75 +264,5 @@ final class CpuOps implements Ops {
     @Override
     public void close() {
         backend.close();
-    }
-
-    private void begin() {
-        if (!busy.compareAndSet(false, true)) {
-            throw new IllegalStateException("operations of a backend are called by one thread at a time");
-        }
-    }
-
-    private void end() {
-        while (heldCount > 0) {
-            NativeResource resource = held[--heldCount];
-            held[heldCount] = null;
-            if (resource != null) {
-                resource.release();
-            }
-        }
-        busy.set(false);
-    }
-
-    private long hold(NativeResource resource) {
-        long handle = resource.acquire();
-        held[heldCount++] = resource;
-        return handle;
-    }
-
-    private long hold(Activation activation) {
-        if (!(activation instanceof NativeBuffer.Floats floats)) {
-            throw new IllegalArgumentException("the activation belongs to another backend");
-        }
-        return hold((NativeResource) floats);
-    }
-
-    private long hold(Batch batch) {
-        return hold("batch", batch.memory());
-    }
-
-    private long hold(Routing routing) {
-        return hold("routing", routing.memory());
-    }
-
-    private long hold(KeyChoice choice) {
-        return hold("choice", choice.memory());
-    }
-
-    private long hold(String name, Ints ints) {
-        if (!(ints instanceof NativeBuffer.Integers integers)) {
-            throw new IllegalArgumentException("the " + name + " belongs to another backend");
-        }
-        return hold((NativeResource) integers);
-    }
-
-    private long hold(KvCache cache) {
-        if (!(cache instanceof NativeKvCache pages)) {
-            throw new IllegalArgumentException("the KV cache belongs to another backend");
-        }
-        return hold((NativeResource) pages);
-    }
-
-    private long matrix(Weight weight) {
-        if (!(weight instanceof NativeWeight matrix) || matrix.owner() != this) {
-            throw new IllegalArgumentException("the weight is no matrix of this backend");
-        }
-        return hold((NativeResource) matrix);
-    }
-
-    private long vector(Weight weight) {
-        if (!(weight instanceof NativeBuffer.Vector vector)) {
-            throw new IllegalArgumentException("the weight is no vector of this backend");
-        }
-        return hold((NativeResource) vector);
     }
 }

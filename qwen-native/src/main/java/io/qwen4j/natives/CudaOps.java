@@ -8,32 +8,26 @@ import io.qwen4j.core.ops.Ints;
 import io.qwen4j.core.ops.KeyChoice;
 import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.KvLayout;
-import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.ops.Routing;
 import io.qwen4j.core.ops.TensorSource;
 import io.qwen4j.core.ops.Weight;
 import java.util.List;
-import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The CUDA backend. Each operation is one native call on handles, which puts kernels on the stream of the backend and returns: the host waits
  * where it looks at an activation ({@link Activation#buffer()}), and hears there what failed. Shapes are checked on the native side.
- *
- * <p>An operation holds what it uses until it returns, so that closing any of it on another thread waits for nobody and breaks nothing.
  */
-final class CudaOps implements Ops {
-    // Most objects of one operation, of attention: the backend, six operands and the batch.
-    private static final int MOST_HELD = 8;
+final class CudaOps extends NativeOps {
+    private static final Kinds KINDS =
+            new Kinds(CudaBuffer.Floats.class, CudaBuffer.Integers.class, CudaBuffer.Vector.class, CudaKvCache.class);
 
     private final CudaDevice device;
     private final CudaBackend backend;
-    private final AtomicBoolean busy = new AtomicBoolean();
-    private final @Nullable NativeResource[] held = new @Nullable NativeResource[MOST_HELD];
-    private int heldCount;
 
     CudaOps(CudaDevice device, ActivationPrecision activations) {
+        super(KINDS);
         this.device = device;
         backend = new CudaBackend(device.index(), activations == ActivationPrecision.INT16);
     }
@@ -51,11 +45,6 @@ final class CudaOps implements Ops {
     @Override
     public long availableBytes() {
         return CudaException.checkValue(CudaLibrary.deviceFreeBytes(device.index()), "memory of device " + device);
-    }
-
-    @Override
-    public Weight matrix(List<TensorSource> parts, LongConsumer progress) {
-        return matrices(List.of(parts), progress).get(0);
     }
 
     @Override
@@ -272,75 +261,5 @@ final class CudaOps implements Ops {
     @Override
     public void close() {
         backend.close();
-    }
-
-    private void begin() {
-        if (!busy.compareAndSet(false, true)) {
-            throw new IllegalStateException("operations of a backend are called by one thread at a time");
-        }
-    }
-
-    private void end() {
-        while (heldCount > 0) {
-            NativeResource resource = held[--heldCount];
-            held[heldCount] = null;
-            if (resource != null) {
-                resource.release();
-            }
-        }
-        busy.set(false);
-    }
-
-    private long hold(NativeResource resource) {
-        long handle = resource.acquire();
-        held[heldCount++] = resource;
-        return handle;
-    }
-
-    private long hold(Activation activation) {
-        if (!(activation instanceof CudaBuffer.Floats floats)) {
-            throw new IllegalArgumentException("the activation belongs to another backend");
-        }
-        return hold((NativeResource) floats);
-    }
-
-    private long hold(Batch batch) {
-        return hold("batch", batch.memory());
-    }
-
-    private long hold(Routing routing) {
-        return hold("routing", routing.memory());
-    }
-
-    private long hold(KeyChoice choice) {
-        return hold("choice", choice.memory());
-    }
-
-    private long hold(String name, Ints ints) {
-        if (!(ints instanceof CudaBuffer.Integers integers)) {
-            throw new IllegalArgumentException("the " + name + " belongs to another backend");
-        }
-        return hold((NativeResource) integers);
-    }
-
-    private long hold(KvCache cache) {
-        if (!(cache instanceof CudaKvCache pages)) {
-            throw new IllegalArgumentException("the KV cache belongs to another backend");
-        }
-        return hold((NativeResource) pages);
-    }
-
-    private long matrix(Weight weight) {
-        if (!(weight instanceof CudaWeight matrix) || matrix.owner() != this) {
-            throw new IllegalArgumentException("the weight is no matrix of this backend");
-        }
-        return hold((NativeResource) matrix);
-    }
-
-    private long vector(Weight weight) {
-        if (!(weight instanceof CudaBuffer.Vector vector)) {
-            throw new IllegalArgumentException("the weight is no vector of this backend");
-        }
-        return hold((NativeResource) vector);
     }
 }

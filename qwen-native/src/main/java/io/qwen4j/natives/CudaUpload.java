@@ -20,19 +20,19 @@ final class CudaUpload {
         this.progress = progress;
     }
 
-    static List<CudaWeight> matrices(
+    static List<NativeWeight> matrices(
             CudaOps owner, long backend, List<? extends List<TensorSource>> matrices, LongConsumer progress) {
         if (matrices.isEmpty()) {
             return List.of();
         }
-        List<CudaWeight> weights = new ArrayList<>();
+        List<NativeWeight> weights = new ArrayList<>();
         CudaUpload upload = new CudaUpload(progress);
         try {
             for (List<TensorSource> parts : matrices) {
                 weights.add(create(owner, parts));
             }
             long arena = CudaException.checkValue(
-                    CudaLibrary.createArena(backend, weights.stream().mapToLong(CudaWeight::bytes).reduce(0, Math::addExact)),
+                    CudaLibrary.createArena(backend, weights.stream().mapToLong(NativeWeight::bytes).reduce(0, Math::addExact)),
                     "the weights");
             try {
                 for (int i = 0; i < weights.size(); i++) {
@@ -51,7 +51,7 @@ final class CudaUpload {
             CudaException.check(CudaLibrary.await(backend), "laying out the weights");
             return weights;
         } catch (RuntimeException | Error e) {
-            weights.forEach(CudaWeight::close);
+            weights.forEach(NativeWeight::close);
             throw e;
         } finally {
             for (CudaStaging staging : upload.stagings) {
@@ -62,33 +62,20 @@ final class CudaUpload {
         }
     }
 
-    private static CudaWeight create(CudaOps owner, List<TensorSource> parts) {
-        if (parts.isEmpty()) {
-            throw new IllegalArgumentException("a matrix of no parts");
-        }
-        long columns = parts.get(0).columns();
-        long rows = 0;
-        long bytes = 0;
-        for (TensorSource part : parts) {
-            if (part.columns() != columns || part.rows() < 1 || columns < 1 || columns > Integer.MAX_VALUE) {
-                throw new IllegalArgumentException(
-                        part.name() + " has shape " + part.rows() + " x " + part.columns() + ", expected " + columns + " columns");
-            }
-            rows = Math.addExact(rows, part.rows());
-            bytes = Math.addExact(bytes, bytes(part));
-        }
-        if (rows > Integer.MAX_VALUE) {
-            throw new IllegalArgumentException(parts.get(0).name() + " and what follows have " + rows + " rows, more than 2^31 - 1");
-        }
-        long handle = CudaException.checkValue(CudaLibrary.createWeight(columns), parts.get(0).name());
-        return new CudaWeight(owner, handle, (int) rows, (int) columns, bytes);
+    private static NativeWeight create(CudaOps owner, List<TensorSource> parts) {
+        return NativeWeight.of(
+                owner,
+                parts,
+                CudaUpload::bytes,
+                columns -> CudaException.checkValue(CudaLibrary.createWeight(columns), parts.get(0).name()),
+                CudaLibrary::freeWeight);
     }
 
     static long bytes(TensorSource part) {
         return CudaException.checkValue(CudaLibrary.segmentBytes(part.type().ordinal(), part.rows(), part.columns()), part.name());
     }
 
-    private static void addSegments(CudaWeight weight, List<TensorSource> parts, long arena) {
+    private static void addSegments(NativeWeight weight, List<TensorSource> parts, long arena) {
         long handle = weight.acquire();
         try {
             for (TensorSource part : parts) {
@@ -113,7 +100,7 @@ final class CudaUpload {
         return Math.max(row, Math.min(most, STAGING_BYTES));
     }
 
-    private void send(CudaWeight weight, List<TensorSource> parts, long size) {
+    private void send(NativeWeight weight, List<TensorSource> parts, long size) {
         long handle = weight.acquire();
         try {
             for (int segment = 0; segment < parts.size(); segment++) {

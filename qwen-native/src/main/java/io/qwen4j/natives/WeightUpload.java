@@ -64,25 +64,12 @@ final class WeightUpload {
     }
 
     private static NativeWeight create(CpuOps owner, long backend, List<TensorSource> parts) {
-        if (parts.isEmpty()) {
-            throw new IllegalArgumentException("a matrix of no parts");
-        }
-        long columns = parts.get(0).columns();
-        long rows = 0;
-        long bytes = 0;
-        for (TensorSource part : parts) {
-            if (part.columns() != columns || part.rows() < 1 || columns < 1 || columns > Integer.MAX_VALUE) {
-                throw new IllegalArgumentException(
-                        part.name() + " has shape " + part.rows() + " x " + part.columns() + ", expected " + columns + " columns");
-            }
-            rows = Math.addExact(rows, part.rows());
-            bytes = Math.addExact(bytes, bytes(backend, part));
-        }
-        if (rows > Integer.MAX_VALUE) {
-            throw new IllegalArgumentException(parts.get(0).name() + " and what follows have " + rows + " rows, more than 2^31 - 1");
-        }
-        long handle = NativeException.checkValue(NativeLibrary.createWeight(columns), parts.get(0).name());
-        return new NativeWeight(owner, handle, (int) rows, (int) columns, bytes);
+        return NativeWeight.of(
+                owner,
+                parts,
+                part -> bytes(backend, part),
+                columns -> NativeException.checkValue(NativeLibrary.createWeight(columns), parts.get(0).name()),
+                NativeLibrary::freeWeight);
     }
 
     static long bytes(long backend, TensorSource part) {
