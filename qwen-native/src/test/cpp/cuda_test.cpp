@@ -2,6 +2,7 @@
 // the CUDA runtime (benchmarks/gpu/run.sh).
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <string>
@@ -567,12 +568,19 @@ void failures() {
 }  // namespace
 }  // namespace qw::test
 
-// With any argument only small shapes, for tools under which a kernel takes a thousand times longer.
-int main(int count, char**) {
+// "small" leaves only small shapes, for tools under which a kernel takes a thousand times longer; a number seeds what is random.
+int main(int count, char** arguments) {
   using namespace qw::test;
+  bool small = false;
+  for (int i = 1; i < count; i++) {
+    if (strcmp(arguments[i], "small") == 0) {
+      small = true;
+    } else {
+      seeded.seed(static_cast<uint32_t>(strtoul(arguments[i], nullptr, 10)));
+    }
+  }
   const bool emulated = qwc_emulated_bytes() >= 0;
   if (emulated) failures();
-  const bool small = count > 1;
   rows_alone();
   for (bool fine : {false, true}) linear(fine, small);
   experts();

@@ -29,7 +29,8 @@ if(QW_CUDA_JNI_SOURCE)
   target_link_libraries(cuda_emulated_library PRIVATE Threads::Threads)
 endif()
 
-if(QW_NVCC AND QW_CUDA_JNI_SOURCE)
+if(QW_NVCC)
+  set(QW_NVCC_SH ${CMAKE_CURRENT_SOURCE_DIR}/../build/nvcc.sh)
   set(QW_CUDA_FLAGS -x cu -std=c++17 -O3 -fmad=false -Xcompiler=-fPIC,-fvisibility=hidden -I${CMAKE_CURRENT_SOURCE_DIR})
   string(REPLACE "," ";" QW_CUDA_TARGET_LIST "${QW_CUDA_TARGETS}")
   foreach(target ${QW_CUDA_TARGET_LIST})
@@ -41,12 +42,16 @@ if(QW_NVCC AND QW_CUDA_JNI_SOURCE)
     set(object ${CMAKE_CURRENT_BINARY_DIR}/cuda_${unit}.o)
     add_custom_command(
       OUTPUT ${object}
-      COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/../build/nvcc.sh ${CMAKE_CURRENT_BINARY_DIR}/cuda_${unit}.log
+      COMMAND sh ${QW_NVCC_SH} ${CMAKE_CURRENT_BINARY_DIR}/cuda_${unit}.log
               ${QW_NVCC} ${QW_CUDA_FLAGS} -c ${CMAKE_CURRENT_SOURCE_DIR}/cuda/${unit}.cpp -o ${object}
       DEPENDS cuda/${unit}.cpp ${QW_CUDA_HEADERS} ../build/nvcc.sh
       COMMENT "Compiling cuda/${unit}.cpp for ${QW_CUDA_TARGETS}")
     list(APPEND QW_CUDA_OBJECTS ${object})
   endforeach()
+  add_custom_target(cuda_objects DEPENDS ${QW_CUDA_OBJECTS})
+endif()
+
+if(QW_NVCC AND QW_CUDA_JNI_SOURCE)
   add_library(cuda_common STATIC ${QW_CUDA_COMMON})
   set_target_properties(cuda_common PROPERTIES LINKER_LANGUAGE CXX)
   # Linked by nvcc, which knows where its runtime is. The runtime is static and opens the driver itself: the library needs neither to load.
@@ -60,4 +65,5 @@ if(QW_NVCC AND QW_CUDA_JNI_SOURCE)
     DEPENDS cuda_common cuda/exports.map ${QW_CUDA_OBJECTS}
     COMMENT "Linking libqwen4j-cuda.so")
   add_custom_target(cuda_library ALL DEPENDS ${library})
+  add_dependencies(cuda_library cuda_objects)
 endif()
