@@ -1,44 +1,168 @@
 #!/bin/sh
-# Checks and times the CUDA kernels on a card. Needs nvcc and a C++ compiler, no JDK; everything is built here.
-#   run.sh [GB_PER_S]
-# GB_PER_S is what the card's memory gives to a copy (H100: 3000, H200: 4300): times are printed beside the time in which it gives the bytes read.
-# In this order, each on standard output: the card; compute-sanitizer, where it is installed; every kernel against the formulas in double precision;
-# times on the shapes of Qwen2.5 models.
-set -eu
-bandwidth=${1:-3000}
-root=$(cd "$(dirname "$0")/../.." && pwd)
-build=${BUILD_DIRECTORY:-$root/benchmarks/gpu/target}
-sources=$root/qwen-native/src/main/cpp
-tests=$root/qwen-native/src/test/cpp
-mkdir -p "$build"
+# Checks and times the CUDA backend on a card, in stages that can be run alone, each within ten minutes:
+#   run.sh check     compute-sanitizer on small shapes; every kernel against formulas in double precision; whole models against transformers
+#   run.sh kernels   every operation on every shape of Qwen2.5, beside what the card can do at best
+#   run.sh models    tokens per second, end to end
+#   run.sh peers     torch and transformers at the same work
+#   run.sh all       the four, one after the other
+# Takes what pack.sh made (benchmarks/gpu/target/pack/qwen4j.tar.xz); without it the programs of `check` and `kernels` are built here, with nvcc and CMake, and
+# whole models are left out. Results go to $OUT, or benchmarks/gpu/target/out: at most eight files a stage.
+# SECONDS_PER_STAGE (570) ends a stage in time. WORK_DIRECTORY has room for a model of 30 GB: /dev/shm where that is large enough.
+# DRY=1 tries everything on tiny shapes: on an emulated device (PROGRAMS names a directory with its cuda_test and bench_cuda, NATIVE one with
+# its library), with torch on the CPU.
+set -u
+stage=${1:-all}
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+out=${OUT:-$here/target/out}
+run=$here/target/run
+limit=${SECONDS_PER_STAGE:-570}
+dry=${DRY:-}
+mkdir -p "$out" "$run"
+begin=$(date +%s)
+failed=0
 
-nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total --format=csv
-set -- -std=c++17 -O3 -I"$sources" -I"$tests" -DQW_VERSION='"benchmark"'
-pids=
-for unit in device_cuda weights rows products attention sparse; do
-    sh "$root/qwen-native/src/main/build/nvcc.sh" "$build/$unit.log" nvcc -x cu "$@" -fmad=false -lineinfo -arch=native \
-        -c "$sources/cuda/$unit.cpp" -o "$build/$unit.o" &
-    pids="$pids $!"
-done
-for unit in common/memory common/object common/batch common/routing common/choice cuda/objects api/qwen4j_cuda; do
-    c++ "$@" -c "$sources/$unit.cpp" -o "$build/$(echo "$unit" | tr / _).o" &
-    pids="$pids $!"
-done
-for program in cuda_test bench_cuda; do
-    c++ "$@" -c "$tests/$program.cpp" -o "$build/$program.main.o" &
-    pids="$pids $!"
-done
-for pid in $pids; do wait "$pid"; done
-for program in cuda_test bench_cuda; do
-    objects=$(ls "$build"/*.o | grep -v '\.main\.o$')
-    nvcc -cudart static $objects "$build/$program.main.o" -o "$build/$program"
-done
+left() { echo $((limit - $(date +%s) + begin)); }
 
-if command -v compute-sanitizer > /dev/null; then
-    for tool in memcheck racecheck synccheck; do
-        echo "compute-sanitizer $tool"
-        timeout 240 compute-sanitizer --tool "$tool" --error-exitcode 1 "$build/cuda_test" small
-    done
-fi
-"$build/cuda_test"
-"$build/bench_cuda" "$bandwidth"
+# Runs a command to a log and on the screen, within what is left of the stage or fewer seconds.
+step() {
+    name=$1 most=$2
+    shift 2
+    time=$(left)
+    [ "$time" -lt "$most" ] || time=$most
+    if [ "$time" -lt 5 ]; then
+        echo "$name: left out, the time is up" | tee "$out/$name.txt"
+        return
+    fi
+    { timeout -k 5 "$time" "$@" 2>&1; echo $? > "$run/status"; } | tee "$out/$name.txt" | tail -n 40
+    status=$(cat "$run/status")
+    case $status in
+        0) ;;
+        124 | 137) echo "$name: ended after $time s; what is above is what was found until then" ;;
+        *) echo "$name: FAILED, exit status $status" && failed=1 ;;
+    esac
+}
+
+unpack() {
+    archive=$here/target/pack/qwen4j.tar.xz
+    # shellcheck disable=SC3013 # dash and busybox know -nt
+    if [ -f "$archive" ] && { [ ! -d "$run/qwen4j" ] || [ "$archive" -nt "$run/qwen4j" ]; }; then
+        rm -rf "$run/qwen4j"
+        tar -C "$run" -xJf "$archive" 2> /dev/null || python3 -c "import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])" "$archive" "$run"
+        touch "$run/qwen4j"
+    fi
+    programs=${PROGRAMS:-$run/qwen4j/bin}
+    native=${NATIVE:-$run/qwen4j/native}
+    qwen="$run/qwen4j/runtime/bin/java -XX:+UseSerialGC -Dqwen4j.native.dir=$native -jar $run/qwen4j/app/qwen-tool.jar"
+}
+
+# Programs of another machine may not start on this one.
+programs() {
+    "$programs/cuda_test" start > /dev/null 2>&1 && return
+    echo "building cuda_test and bench_cuda"
+    cmake -S "$root/qwen-native/src/main/cpp" -B "$run/build" -DQW_TESTS=ON -DQW_NVCC="$(PATH=$PATH:/usr/local/cuda/bin command -v nvcc)" \
+        -DQW_CUDA_TARGETS="$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | sed 's/\.//; s/^90$/90a/')" > "$out/build.txt" 2>&1 &&
+        cmake --build "$run/build" --target device_programs --parallel >> "$out/build.txt" 2>&1 || { tail -n 40 "$out/build.txt"; exit 1; }
+    mkdir -p "$run/bin"
+    cp "$run/build/test/device_cuda_test" "$run/bin/cuda_test"
+    cp "$run/build/test/device_bench_cuda" "$run/bin/bench_cuda"
+    programs=$run/bin
+}
+
+models_can_run() {
+    # shellcheck disable=SC2086
+    $qwen --version > /dev/null 2>&1 && return
+    echo "no whole models: there is no archive of pack.sh, or its Java does not start here"
+    failed=1
+    return 1
+}
+
+work_directory() {
+    if [ -z "${WORK_DIRECTORY:-}" ]; then
+        WORK_DIRECTORY=$run
+        free=$(df -Pk /dev/shm 2> /dev/null | awk 'NR == 2 { print $4 }')
+        [ "${free:-0}" -lt 41943040 ] || WORK_DIRECTORY=/dev/shm
+    fi
+    echo "models are written to $WORK_DIRECTORY ($(df -Pk "$WORK_DIRECTORY" | awk 'NR == 2 { print int($4 / 1048576) }') GB free)"
+}
+
+# What a copy moves, as an earlier stage measured it.
+bandwidth() { sed -n 's/^copying, bytes read and written *\([0-9]*\).*/\1/p' "$run/kernels.txt" 2> /dev/null; }
+
+check() {
+    programs
+    if [ -z "$dry" ] && command -v compute-sanitizer > /dev/null; then
+        for tool in memcheck racecheck synccheck; do
+            step "sanitizer-$tool" 90 compute-sanitizer --tool "$tool" --error-exitcode 1 "$programs/cuda_test" small
+        done
+    else
+        echo "compute-sanitizer: not run"
+    fi
+    seed=$(date +%s)
+    echo "seed $seed"
+    if [ -n "$dry" ]; then step cuda_test 400 "$programs/cuda_test" small "$seed"; else step cuda_test 150 "$programs/cuda_test" "$seed"; fi
+    models_can_run || return
+    work_directory
+    if [ -n "$dry" ]; then
+        step transformers 400 python3 "$here/reference.py" --qwen "$qwen" --work "$WORK_DIRECTORY" --device cpu --sizes tiny
+    else
+        step transformers 570 python3 "$here/reference.py" --qwen "$qwen" --work "$WORK_DIRECTORY" --seconds "$(left)" --sizes 0.5B,1.5B,7B,14B
+    fi
+}
+
+# Where both were measured, in this stage or before it on this machine.
+beside_torch() {
+    [ ! -f "$run/kernels.csv" ] || [ ! -f "$run/peers.csv" ] || python3 "$here/tables.py" kernels "$run/kernels.csv" "$run/peers.csv" > "$out/beside-torch.txt"
+}
+
+kernels() {
+    programs
+    if [ -n "$dry" ]; then
+        step kernels 570 "$programs/bench_cuda" --tiny --csv "$out/kernels.csv"
+    else
+        step kernels 570 "$programs/bench_cuda" --seconds $(($(left) - 30)) --csv "$out/kernels.csv"
+    fi
+    cp "$out/kernels.txt" "$out/kernels.csv" "$run"
+    beside_torch
+}
+
+models() {
+    models_can_run || return
+    work_directory
+    if [ -n "$dry" ]; then
+        step models 570 python3 "$here/models.py" --qwen "$qwen" --output "$out/models.jsonl" --work "$WORK_DIRECTORY" --sizes 0.5B --types Q4_K --tiny --backend cpu
+    else
+        step models 570 python3 "$here/models.py" --qwen "$qwen" --output "$out/models.jsonl" --work "$WORK_DIRECTORY" --seconds "$(($(left) - 15))"
+    fi
+    rate=$(bandwidth)
+    [ ! -f "$run/peers.csv" ] || set -- "$run/peers.csv"
+    python3 "$here/tables.py" models "$out/models.jsonl" "${rate:-3000}" "$@" | tee "$out/end-to-end.txt"
+}
+
+peers() {
+    if [ -n "$dry" ]; then
+        step peers 570 python3 "$here/peers.py" --csv "$out/peers.csv" --device cpu --sizes tiny
+    else
+        step peers 570 python3 "$here/peers.py" --csv "$out/peers.csv" --seconds "$(($(left) - 30))"
+    fi
+    cp "$out/peers.csv" "$run"
+    beside_torch
+}
+
+unpack
+[ -n "$dry" ] || nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total,memory.used,clocks.sm,clocks.mem --format=csv | tee "$out/card.txt"
+case $stage in
+    check | kernels | models | peers) "$stage" ;;
+    all)
+        for one in check kernels peers models; do
+            begin=$(date +%s)
+            echo "== $one"
+            "$one"
+        done
+        ;;
+    *)
+        echo "usage: run.sh check|kernels|models|peers|all" >&2
+        exit 2
+        ;;
+esac
+exit $failed
