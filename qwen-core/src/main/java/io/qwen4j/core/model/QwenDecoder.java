@@ -134,6 +134,11 @@ public final class QwenDecoder implements AutoCloseable {
             throw new IllegalArgumentException(
                     "logits of rows " + first + " to " + (first + count) + ", at most " + maxOutputs + " of " + maxTokens);
         }
+        if (first == 0) {
+            // As most of the time. The window is filled by the host, which where they are on a device would wait for them.
+            applyHead(buffers.outputs, count);
+            return buffers.logits;
+        }
         int d = config.hiddenSize();
         Activation window = buffers.window;
         window.buffer().put(0, buffers.outputs.buffer(), first * d, count * d);
