@@ -18,12 +18,13 @@ public final class LogitSelection implements AutoCloseable {
     /** Ids are found as floats, which hold integers below this. */
     private static final int MOST_ROWS_OF_VOCABULARY = 1 << 24;
 
-    // Layout of what is asked, as common/selection.h: a head of four, five integers for each request, the ids that stand apart.
+    // Layout of what is asked, as common/selection.h: a head of five, five integers for each request, the ids that stand apart.
     static final int REQUESTS = 0;
     static final int SAMPLEABLE = 1;
     static final int APART = 2;
     static final int APART_CELL = 3;
-    static final int HEAD = 4;
+    static final int MAX_ROWS = 4;
+    static final int HEAD = 5;
 
     static final int ROW = 0;
     static final int COUNT = 1;
@@ -83,6 +84,7 @@ public final class LogitSelection implements AutoCloseable {
         data = asked.buffer();
         cells = found.buffer();
         data.put(SAMPLEABLE, sampleable);
+        data.put(MAX_ROWS, maxRows);
         begin();
     }
 
