@@ -588,11 +588,12 @@ void selection(bool small) {
             if (row[id] > -INFINITY && !is_apart(id)) order.push_back(id);
           }
           std::stable_sort(order.begin(), order.end(), [&](int32_t x, int32_t y) { return row[x] > row[y]; });
-          double sum = 0;
+          long double sum = 0;
           for (int32_t id : order) sum += std::exp((static_cast<double>(row[id]) - row[order[0]]) / a.temperature);
           if (a.temperature == 0) sum = 0;
           const double told = static_cast<double>(cell[a.cell + 3]) + cell[a.cell + 4];
-          checks.expect(std::fabs(told - sum) <= 1e-12 * sum, "selection, kind %d, shape %ld: the sum is %.17g, expected %.17g", kind, shape, told, sum);
+          checks.expect(std::fabs(told - static_cast<double>(sum)) <= 1e-13 * static_cast<double>(sum),
+                        "selection, kind %d, shape %ld: the sum is %.17g, expected %.17g", kind, shape, told, static_cast<double>(sum));
           const size_t size = std::min(order.size(), static_cast<size_t>(a.count));
           if (!checks.expect(cell[a.cell + 2] == static_cast<float>(size), "selection, kind %d, shape %ld: %g candidates, expected %zu", kind, shape,
                              cell[a.cell + 2], size)) {

@@ -83,7 +83,7 @@ struct Sum {
   static QW_DEVICE uint64_t of(uint64_t a, uint64_t b) { return bits_of(double_of(a) + double_of(b)); }
 };
 
-// Of all threads, for all threads. No thread may still read `warps` of an earlier call.
+// Of all threads, for all threads. Each call has `warps` of its own: some threads may still read those of the last one.
 template <class Operation, int kCount>
 QW_DEVICE uint64_t of_block(uint64_t value, uint64_t* warps) {
   for (int mask = kLanes / 2; mask > 0; mask /= 2) value = Operation::of(value, exchange64(value, mask));
@@ -218,7 +218,7 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) select_parts(Arguments args) {
 QW_KERNEL QW_LAUNCH_BOUNDS(kMergeThreads) merge_parts(Arguments args) {
   QW_SHARED uint64_t first[kMost];
   QW_SHARED Digits digits;
-  QW_SHARED uint64_t warps[3][kMostWarps];
+  QW_SHARED uint64_t warps[4][kMostWarps];
   QW_SHARED int taken;
   const Request request = args.requests[block_x()];
   const float* row = args.logits + request.row * args.columns;
@@ -247,10 +247,17 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kMergeThreads) merge_parts(Arguments args) {
       use(keys[i / count * args.stride + i % count]);
     }
   };
-  const uint64_t least = least_of_greatest<kMergeThreads>(request.count, digits, for_each);
-  for_each([&](uint64_t key) {
-    if (key >= least) first[add_atomically(&taken, 1)] = key;
-  });
+  if (request.count == 1) {
+    uint64_t best = 0;
+    for_each([&](uint64_t key) { best = Greatest::of(best, key); });
+    best = of_block<Greatest, kMergeThreads>(best, warps[3]);
+    if (thread_index() == 0 && best != 0) first[taken++] = best;
+  } else {
+    const uint64_t least = least_of_greatest<kMergeThreads>(request.count, digits, for_each);
+    for_each([&](uint64_t key) {
+      if (key >= least) first[add_atomically(&taken, 1)] = key;
+    });
+  }
   barrier();
   float* to = args.found + request.cell;
   for (int i = thread_index(); i < taken; i += kMergeThreads) {
