@@ -20,11 +20,15 @@ import io.qwen4j.core.ops.KvLayout;
 import io.qwen4j.core.ops.Ops;
 import java.nio.IntBuffer;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -61,6 +65,27 @@ class SparseAttentionTest {
         new Case(2, 1, 16, 16, 0, 100, 155),
     };
 
+    /** What all instruction sets are held against: the slow half of this test, computed once. */
+    private record Definition(Ops java, Step step, float[] chosen, float[] all) {
+        static Definition of(Case c, KvCacheType type) {
+            Ops java = Instances.java();
+            Step step = new Step(java, c, type);
+            step.choose();
+            return new Definition(java, step, step.attend(step.choice), step.attend(null));
+        }
+    }
+
+    private static final Map<List<Object>, Definition> DEFINITIONS = new HashMap<>();
+
+    @AfterAll
+    static void forget() {
+        for (Definition definition : DEFINITIONS.values()) {
+            definition.step.close();
+            definition.java.close();
+        }
+        DEFINITIONS.clear();
+    }
+
     static Stream<Arguments> setsAndTypes() {
         return Instances.instructionSets().flatMap(set -> Arrays.stream(KvCacheType.values()).map(type -> Arguments.of(set, type)));
     }
@@ -70,21 +95,19 @@ class SparseAttentionTest {
     void agreesWithTheDefinition(InstructionSet set, KvCacheType type) {
         for (Case c : CASES) {
             String name = set + " " + type + ", " + c;
-            try (Ops java = Instances.java();
-                    Ops cpu = Instances.cpu(set, 2);
-                    Step expected = new Step(java, c, type);
+            Definition expected = DEFINITIONS.computeIfAbsent(List.of(c, type), key -> Definition.of(c, type));
+            try (Ops cpu = Instances.cpu(set, 2);
                     Step actual = new Step(cpu, c, type)) {
-                expected.choose();
                 actual.choose();
-                assertSameKeys(expected.choice, actual.choice, name);
+                assertSameKeys(expected.step.choice, actual.choice, name);
                 // From here on with the same keys, so that near ties do not matter.
-                IntBuffer chosen = expected.choice.memory().buffer();
+                IntBuffer chosen = expected.step.choice.memory().buffer();
                 for (int i = 0; i < chosen.capacity(); i++) {
                     actual.choice.memory().buffer().put(i, chosen.get(i));
                 }
                 double bound = type == KvCacheType.F32 ? 2e-5 : 4e-3;
-                assertClose(expected.attend(expected.choice), actual.attend(actual.choice), bound, name);
-                assertClose(expected.attend(null), actual.attend(null), bound, name + ", all keys");
+                assertClose(expected.chosen, actual.attend(actual.choice), bound, name);
+                assertClose(expected.all, actual.attend(null), bound, name + ", all keys");
             }
         }
     }
@@ -93,6 +116,9 @@ class SparseAttentionTest {
     @MethodSource("setsAndTypes")
     void sameBitsOnAnyNumberOfThreads(InstructionSet set, KvCacheType type) {
         for (Case c : CASES) {
+            if (Instances.CUDA && c.cached() + c.slice() > 600) {
+                continue; // A device knows no threads: what is left to compare is two instances.
+            }
             try (Ops one = Instances.cpu(set, 1);
                     Ops three = Instances.cpu(set, 3);
                     Step expected = new Step(one, c, type);
@@ -117,8 +143,9 @@ class SparseAttentionTest {
                 whole[i] = ints.get(i);
             }
             int refused = 0;
+            int choices = whole[6];
             // A step on an emulated device takes a hundred times as long.
-            int stride = Instances.CUDA ? 13 : 1;
+            int stride = Instances.CUDA ? 29 : 1;
             for (int at = 0; at < whole.length; at += stride) {
                 for (int value : new int[] {-1, Integer.MIN_VALUE, Integer.MAX_VALUE, whole.length, 7}) {
                     for (int i = 0; i < whole.length; i++) {
@@ -126,7 +153,9 @@ class SparseAttentionTest {
                     }
                     ints.put(at, value);
                     // Whatever the damage, each call returns or is an IllegalArgumentException; some damage is a valid choice.
-                    refused += attempt(() -> step.attend(step.choice)) + attempt(step::choose);
+                    refused += attempt(() -> step.attend(step.choice));
+                    // The choices themselves are what choosing writes, not what it reads.
+                    refused += at > choices ? 0 : attempt(step::choose);
                 }
             }
             assertTrue(refused > 100 / stride, refused + " calls refused");
