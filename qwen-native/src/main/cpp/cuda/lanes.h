@@ -16,6 +16,7 @@
 #define QW_SHARED __shared__
 #define QW_LAUNCH_BOUNDS(threads) __launch_bounds__(threads, 1)
 #define QW_UNROLL _Pragma("unroll")
+#define QW_ROLLED _Pragma("unroll 1")
 #else
 #include "cuda/emulation.h"
 
@@ -24,6 +25,7 @@
 #define QW_SHARED static
 #define QW_LAUNCH_BOUNDS(threads)
 #define QW_UNROLL
+#define QW_ROLLED
 #endif
 
 namespace qw::cuda {

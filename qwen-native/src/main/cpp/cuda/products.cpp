@@ -2,6 +2,7 @@
 // row, and the lanes' sums are added in one order. So an output has the same bits whatever is computed beside it.
 #include <algorithm>
 
+#include "cuda/gemm_int8.h"
 #include "cuda/integers.h"
 #include "cuda/ops.h"
 
@@ -362,7 +363,9 @@ void linear(Backend& backend, Buffer& x, int64_t rows, const Weight& w, Buffer* 
   args.add = add;
   const int tokens = tile_tokens(rows);
   int32_t order = -1;
+  IntegerGemm integers(backend, w, args.x, rows);
   for (const Segment& run : w.runs) {
+    if (integers.multiply(run, added == nullptr ? nullptr : added + run.first_row, add, to + run.first_row, w.rows)) continue;
     if (!is_float(run.type) && run.order != order) {
       order = run.order;
       args.integers = quantize(backend, w, order, args.x, rows);
