@@ -190,17 +190,17 @@ void shapes(bool fine, bool small) {
   size_t number = fine ? 3 : 0;
   for (const BlockType& type : block_types()) {
     for (size_t i = 0; i < std::size(kTokens); i++) {
-      for (int k = 0; k < 2; k++, number++) {
-        int64_t tokens = kTokens[i], rows = kRows[number % std::size(kRows)];
-        const int64_t columns = whole_blocks(type, kColumns[number / 2 % std::size(kColumns)]);
-        if (small && (tokens > 17 || rows > 72 || columns > 256)) continue;
-        // The largest of all at once are no other case.
-        if (rows * columns * tokens > 8 << 20) rows = 72;
-        Matrix m(columns);
-        m.add(backend, type, rows, nullptr);
-        compare(backend, m, tokens, static_cast<int>(number % 3));
-      }
+      int64_t tokens = kTokens[i], rows = kRows[number % std::size(kRows)];
+      const int64_t columns = whole_blocks(type, kColumns[number % std::size(kColumns)]);
+      const int mode = static_cast<int>(number++ % 3);
+      if (small && (tokens > 17 || rows > 72 || columns > 256)) continue;
+      // The largest of all at once are no other case.
+      if (rows * columns * tokens > 3 << 20) rows = 72;
+      Matrix m(columns);
+      m.add(backend, type, rows, nullptr);
+      compare(backend, m, tokens, mode);
     }
+    number++;
   }
 }
 

@@ -235,6 +235,8 @@ void linear(bool fine, bool small) {
             checks.expect(first[static_cast<size_t>(i)] == kUntouched, "linear wrote beyond its rows");
           }
           if (tokens == 1) alone.assign(first.begin(), first.begin() + all);
+          // More than 8 tokens are multiplied with quantized weights by other kernels, see cuda_int8_test.
+          if (tokens > 8 && type > kBF16) continue;
           checks.expect(memcmp(alone.data(), first.data(), static_cast<size_t>(all) * 4) == 0, "type %d: a token's bits depend on %ld tokens", type,
                         static_cast<long>(tokens));
         }

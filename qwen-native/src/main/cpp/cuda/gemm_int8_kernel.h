@@ -129,115 +129,132 @@ QW_DEVICE void wait_but(int groups) {
   wait_copies<2>();
 }
 
+// Copies the pieces of 16 bytes of many rows to shared memory, kPieces of each, swizzled. Rows from `there` on become zeros, and pieces that are
+// not `inside`. A thread takes the same piece of every so manieth row.
+template <class S, int kRows, int kPieces>
+QW_DEVICE void copy_rows(uint8_t* to, const uint8_t* from, int64_t row_bytes, int there, int64_t inside) {
+  constexpr int kStep = S::kTeamThreads / kPieces, kCopies = kRows / kStep;
+  const int thread = thread_index() % S::kTeamThreads, first = thread / kPieces, piece = thread % kPieces;
+  static_assert(S::kTeamThreads % kPieces == 0);
+  const uint8_t* next = from + first * row_bytes + piece * 16;
+  const int64_t step = kStep * row_bytes;
+  there = piece * 16 < inside ? there : 0;
+  if constexpr (kCopies == 0) {
+    // More threads than pieces.
+    if (first < kRows) copy_async(to + (first * kPieces + (piece ^ swizzle<kPieces>(first))) * 16, next, first < there);
+  }
+  QW_UNROLL for (int i = 0; i < kCopies; i++) {
+    const int row = first + i * kStep;
+    copy_async(to + (row * kPieces + (piece ^ swizzle<kPieces>(row))) * 16, next, row < there);
+    next += step;
+  }
+}
+
+// One piece of each row, to places that lie S::kScaleRow apart.
+template <class S>
+QW_DEVICE void copy_pieces(uint8_t* to, const uint8_t* from, int64_t row_bytes, int there, bool inside) {
+  there = inside ? there : 0;
+  for (int row = thread_index() % S::kTeamThreads; row < S::kRows; row += S::kTeamThreads) {
+    copy_async(to + row * S::kScaleRow, from + row * row_bytes, row < there);
+  }
+}
+
 // Of rows and slots that are not there zeros are put; of columns behind the last one any codes, which are multiplied with zeros.
 template <int kCodes, class S>
 QW_DEVICE void copy_stage(const GemmArgs& args, int64_t first_row, int first_slot, int at, uint8_t* stage) {
   using C = typename S::C;
   const IntegerProduct& p = args.p;
-  const int thread = thread_index() % S::kTeamThreads;
   const int64_t group = int64_t{at} * kStageGroups;
-  // Copies a piece of a row of the weights at a place in it.
-  const auto copy = [&](int row, int64_t place, uint8_t* to) {
-    const bool inside = first_row + row < p.rows && place < p.row_bytes;
-    copy_async(to, inside ? p.data + (first_row + row) * p.row_bytes + place : p.data, inside);
+  const uint8_t* rows = p.data + first_row * p.row_bytes;
+  const int rows_there = static_cast<int>(p.rows - first_row < S::kRows ? p.rows - first_row : S::kRows);
+  const auto copy_plane = [&](auto pieces, int to, int64_t place) {
+    copy_rows<S, S::kRows, decltype(pieces)::value>(stage + to, rows + place, p.row_bytes, rows_there, p.row_bytes - place);
   };
-  QW_ROLLED for (int item = thread; item < S::kRows * S::kCodePieces; item += S::kTeamThreads) {
-    const int row = item / S::kCodePieces, piece = item % S::kCodePieces;
-    copy(row, group * C::kCode + piece * 16, stage + (item - piece + (piece ^ swizzle<S::kCodePieces>(row))) * 16);
-  }
-  if constexpr (S::kHighPieces != 0) {
-    QW_ROLLED for (int item = thread; item < S::kRows * S::kHighPieces; item += S::kTeamThreads) {
-      const int row = item / S::kHighPieces, piece = item % S::kHighPieces;
-      copy(row, args.high + group * C::kHigh + piece * 16, stage + S::kHigh + (item - piece + (piece ^ swizzle<S::kHighPieces>(row))) * 16);
+  copy_plane(std::integral_constant<int, S::kCodePieces>(), 0, group * C::kCode);
+  if constexpr (S::kHighPieces != 0) copy_plane(std::integral_constant<int, S::kHighPieces>(), S::kHigh, args.high + group * C::kHigh);
+  const int64_t scales = args.scales + group * args.scale_bytes, piece = scales / 16 * 16;
+  copy_pieces<S>(stage + S::kScales, rows + piece, p.row_bytes, rows_there, piece < p.row_bytes);
+  if constexpr (C::kScalePieces == 2) {
+    if (scales % 16 + kStageGroups * args.scale_bytes > 16) {
+      copy_pieces<S>(stage + S::kScales + 16, rows + piece + 16, p.row_bytes, rows_there, piece + 16 < p.row_bytes);
     }
   }
-  const int64_t scales = args.scales + group * args.scale_bytes;
-  QW_ROLLED for (int row = thread; row < S::kRows; row += S::kTeamThreads) {
-    uint8_t* to = stage + S::kScales + row * S::kScaleRow;
-    copy(row, scales / 16 * 16, to);
-    if constexpr (C::kScalePieces == 2) {
-      if (scales % 16 + kStageGroups * args.scale_bytes > 16) copy(row, scales / 16 * 16 + 16, to + 16);
-    }
-    if constexpr (C::kSupers) {
-      if (args.super_bytes != 0) copy(row, (args.supers + group / 8 * args.super_bytes) / 16 * 16, to + 16 * C::kScalePieces);
+  if constexpr (C::kSupers) {
+    if (args.super_bytes != 0) {
+      const int64_t supers = (args.supers + group / 8 * args.super_bytes) / 16 * 16;
+      copy_pieces<S>(stage + S::kScales + 16 * C::kScalePieces, rows + supers, p.row_bytes, rows_there, true);
     }
   }
   constexpr int kInputPieces = kStageGroups * kGroup / 16;
-  const int64_t columns = int64_t{p.groups} * kGroup, first_column = group * kGroup;
-  QW_ROLLED for (int item = thread; item < S::kSlots * kInputPieces; item += S::kTeamThreads) {
-    const int slot = item / kInputPieces, piece = item % kInputPieces;
-    const int64_t column = first_column + piece * 16;
-    const bool inside = first_slot + slot < p.x.slots && column < columns;
-    copy_async(stage + S::kInputs + (item - piece + (piece ^ swizzle<kInputPieces>(slot))) * 16,
-               inside ? p.x.q + (first_slot + slot) * columns + column : p.x.q, inside);
-  }
+  const int64_t columns = int64_t{p.groups} * kGroup, column = group * kGroup;
+  copy_rows<S, S::kSlots, kInputPieces>(stage + S::kInputs, reinterpret_cast<const uint8_t*>(p.x.q) + first_slot * columns + column, columns,
+                                        p.x.slots - first_slot, columns - column);
   QW_UNROLL for (int plane = 0; plane < S::kPlanes; plane++) {
     const float* from = plane == 0 ? p.x.scale : plane == 1 ? p.x.sum : p.x.low;
-    QW_ROLLED for (int item = thread; item < S::kPlaneFloats / 4; item += S::kTeamThreads) {
+    for (int item = thread_index() % S::kTeamThreads; item < S::kPlaneFloats / 4; item += S::kTeamThreads) {
       const int j = item / (S::kSlots / 4), slot = first_slot + item % (S::kSlots / 4) * 4;
-      const bool inside = group + j < p.groups && slot < p.x.slots;
-      copy_async(stage + S::kFirstPlane + (plane * S::kPlaneFloats + item * 4) * 4, inside ? from + (group + j) * p.x.slots + slot : from, inside);
+      copy_async(stage + S::kFirstPlane + (plane * S::kPlaneFloats + item * 4) * 4, from + (group + j) * p.x.slots + slot,
+                 group + j < p.groups && slot < p.x.slots);
     }
   }
 }
 
-QW_DEVICE float half_of(const uint8_t* p) { return from_half(*reinterpret_cast<const uint16_t*>(p)); }
+QW_DEVICE float low_half_of(uint32_t word) { return from_half(static_cast<uint16_t>(word)); }
+QW_DEVICE float high_half_of(uint32_t word) { return from_half(static_cast<uint16_t>(word >> 16)); }
+QW_DEVICE float signed_byte(uint32_t word) { return static_cast<float>(static_cast<int8_t>(word)); }
+QW_DEVICE float unsigned_byte(uint32_t word) { return static_cast<float>(word & 255); }
 
-// Scales and offsets of a group of a row, as decode_scales tells them; s: its scales, super: those of 256 columns.
-QW_DEVICE void factors_of(int32_t type, const uint8_t* s, const uint8_t* super, float scale[2], float offset[2]) {
-  switch (type) {
-    case kQ2_K:
-      for (int i = 0; i < 2; i++) {
-        scale[i] = half_of(super) * static_cast<float>(s[i] & 15);
-        offset[i] = -(half_of(super + 2) * static_cast<float>(s[i] >> 4));
-      }
-      return;
-    case kQ3_K:
-    case kQ6_K:
-      for (int i = 0; i < 2; i++) scale[i] = half_of(super) * static_cast<float>(static_cast<int8_t>(s[i]));
-      return;
-    case kQ4_K:
-    case kQ5_K:
-      scale[0] = half_of(super) * static_cast<float>(s[0]);
-      offset[0] = -(half_of(super + 2) * static_cast<float>(s[1]));
-      return;
-    case kIQ4_XS: scale[0] = half_of(super) * static_cast<float>(static_cast<int8_t>(s[0])); return;
-    case kINT4_G32:
-    case kINT4_G128:
-      scale[0] = half_of(s);
-      offset[0] = -(scale[0] * static_cast<float>(s[2]));
-      return;
-    case kINT8_G32:
-    case kINT8_G128:
-      scale[0] = half_of(s);
-      offset[0] = -(scale[0] * static_cast<float>(static_cast<int8_t>(s[2])));
-      return;
-    case kQ4_1:
-    case kQ5_1:
-      scale[0] = half_of(s);
-      offset[0] = half_of(s + 2);
-      return;
-    default: scale[0] = half_of(s); return;
+// Scales and offsets of a group, as decode_scales tells them. s: the scales in its lowest bytes; super: those of 256 columns.
+template <int kCodes>
+QW_DEVICE void factors_of(int32_t type, uint32_t s, uint32_t super, float scale[2], float offset[2]) {
+  if constexpr (kCodes == kQ2_K) {
+    QW_UNROLL for (int i = 0; i < 2; i++) {
+      scale[i] = low_half_of(super) * static_cast<float>(s >> 8 * i & 15);
+      offset[i] = -(high_half_of(super) * static_cast<float>(s >> (8 * i + 4) & 15));
+    }
+  } else if constexpr (kCodes == kQ3_K || kCodes == kQ6_K) {
+    QW_UNROLL for (int i = 0; i < 2; i++) scale[i] = low_half_of(super) * signed_byte(s >> 8 * i);
+  } else if constexpr (kCodes == kIQ4_NL) {
+    scale[0] = type == kIQ4_XS ? low_half_of(super) * signed_byte(s) : low_half_of(s);
+  } else if constexpr (kCodes == kINT8_G32) {
+    scale[0] = low_half_of(s);
+    offset[0] = -(scale[0] * signed_byte(s >> 16));
+  } else if constexpr (kCodes == kLikeInt4 || kCodes == kLikeInt5) {
+    if (type == kQ4_K || type == kQ5_K) {
+      scale[0] = low_half_of(super) * unsigned_byte(s);
+      offset[0] = -(high_half_of(super) * unsigned_byte(s >> 8));
+    } else {
+      scale[0] = low_half_of(s);
+      offset[0] = type == kQ4_1 || type == kQ5_1 ? high_half_of(s) : -(scale[0] * unsigned_byte(s >> 16));
+    }
+  } else {
+    scale[0] = low_half_of(s);
   }
 }
 
-// The factors of a stage. A lane of four finds those of its rows g, g + 8, ... of a warp's side by side.
+// The factors of a stage, each thread those of a row. A lane of four finds those of its rows g, g + 8, ... of a warp's side by side.
 template <int kCodes, class S>
 QW_DEVICE void make_factors(const GemmArgs& args, int at, const uint8_t* stage, float* factors) {
   using C = typename S::C;
   const int64_t group = int64_t{at} * kStageGroups;
+  // Those of four groups begin at a multiple of four.
   const uint8_t* scales = stage + S::kScales + (args.scales + group * args.scale_bytes) % 16;
-  const uint8_t* supers = stage + S::kScales + 16 * C::kScalePieces + (args.supers + group / 8 * args.super_bytes) % 16;
-  QW_ROLLED for (int item = thread_index() % S::kTeamThreads; item < S::kFactorFloats; item += S::kTeamThreads) {
-    const int j = item / S::kRows, row = item % S::kRows, of_warp = row % S::kWarpRows;
-    float scale[2] = {0.f, 0.f}, offset[2] = {0.f, 0.f};
-    if (group + j < args.p.groups) {
-      factors_of(args.p.type, scales + row * S::kScaleRow + j * args.scale_bytes, supers + row * S::kScaleRow, scale, offset);
-    }
-    float* to = factors + item - of_warp + of_warp % 8 * (2 * S::kRowTiles) + of_warp / 8;
-    QW_UNROLL for (int half = 0; half < S::kHalves; half++) {
-      to[half * S::kFactorFloats] = scale[half] * (1.f / static_cast<float>(1 << C::kShift));
-      if constexpr (C::kOffset) to[(S::kHalves + half) * S::kFactorFloats] = offset[half];
+  const int64_t super = (args.supers + group / 8 * args.super_bytes) % 16;
+  const uint8_t* supers = stage + S::kScales + 16 * C::kScalePieces + super / 4 * 4;
+  const auto word = [](const uint8_t* p) { return *reinterpret_cast<const uint32_t*>(p); };
+  QW_ROLLED for (int row = thread_index() % S::kTeamThreads; row < S::kRows; row += S::kTeamThreads) {
+    const int of_warp = row % S::kWarpRows;
+    float* to = factors + row - of_warp + of_warp % 8 * (2 * S::kRowTiles) + of_warp / 8;
+    const uint32_t of_super = C::kSupers ? word(supers + row * S::kScaleRow) >> super % 4 * 8 : 0;
+    QW_UNROLL for (int j = 0; j < kStageGroups; j++) {
+      const int begin = j * args.scale_bytes;
+      const uint32_t s = word(scales + row * S::kScaleRow + begin / 4 * 4) >> begin % 4 * 8;
+      float scale[2] = {0.f, 0.f}, offset[2] = {0.f, 0.f};
+      if (group + j < args.p.groups) factors_of<kCodes>(args.p.type, s, of_super, scale, offset);
+      QW_UNROLL for (int half = 0; half < S::kHalves; half++) {
+        to[half * S::kFactorFloats + j * S::kRows] = scale[half] * (1.f / static_cast<float>(1 << C::kShift));
+        if constexpr (C::kOffset) to[(S::kHalves + half) * S::kFactorFloats + j * S::kRows] = offset[half];
+      }
     }
   }
 }

@@ -131,28 +131,30 @@ class LinearTest {
         Random random = new Random(SEED);
         int columns = type.blockSize() == 1 ? 200 : 512;
         int rows = 150;
-        int tokens = 71;
         TensorSource w = random(type, rows, columns, random);
         TensorSource bias = random(WeightType.F32, 1, rows, random);
-        float[] x = values(tokens * columns, random);
-        float[] y = new float[tokens * rows];
-        float[] expected;
-        try (Ops one = Instances.cpu(set, 1)) {
-            expected = linear(one, List.of(w), bias, x, tokens, y, 1);
-            // Every size of a tile, and what is left beside it.
-            for (int count = 2; count <= 14; count++) {
-                float[] first = linear(one, List.of(w), bias, Arrays.copyOf(x, count * columns), count, new float[count * rows], 1);
-                assertSameBits(Arrays.copyOf(expected, count * rows), first, set + " " + type + ", " + count + " tokens");
+        for (int tokens : new int[] {8, 71}) {
+            int fewest = Instances.fewestTokens(tokens);
+            float[] x = values(tokens * columns, random);
+            float[] y = new float[tokens * rows];
+            float[] expected;
+            try (Ops one = Instances.cpu(set, 1)) {
+                expected = linear(one, List.of(w), bias, x, tokens, y, 1);
+                // Every size of a tile, and what is left beside it.
+                for (int count = fewest; count <= Math.min(tokens, 14); count++) {
+                    float[] first = linear(one, List.of(w), bias, Arrays.copyOf(x, count * columns), count, new float[count * rows], 1);
+                    assertSameBits(Arrays.copyOf(expected, count * rows), first, set + " " + type + ", " + count + " of " + tokens + " tokens");
+                }
             }
-        }
-        for (int threads : Instances.threads(2, 3, 7)) {
-            try (Ops many = Instances.cpu(set, threads)) {
-                assertSameBits(expected, linear(many, List.of(w), bias, x, tokens, y, 1), set + " " + type + ", " + threads + " threads");
-                for (int t : new int[] {0, 1, 35, 70}) {
-                    float[] alone = linear(
-                            many, List.of(w), bias, Arrays.copyOfRange(x, t * columns, (t + 1) * columns), 1, new float[rows], 1);
-                    assertSameBits(
-                            Arrays.copyOfRange(expected, t * rows, (t + 1) * rows), alone, set + " " + type + ", token " + t + " alone");
+            for (int threads : Instances.threads(2, 3, 7)) {
+                try (Ops many = Instances.cpu(set, threads)) {
+                    assertSameBits(expected, linear(many, List.of(w), bias, x, tokens, y, 1), set + " " + type + ", " + threads + " threads");
+                    for (int t : new int[] {0, 1, tokens / 2, tokens - fewest}) {
+                        float[] some = linear(many, List.of(w), bias, Arrays.copyOfRange(x, t * columns, (t + fewest) * columns), fewest,
+                                new float[fewest * rows], 1);
+                        assertSameBits(Arrays.copyOfRange(expected, t * rows, (t + fewest) * rows), some,
+                                set + " " + type + ", token " + t + " of " + tokens + " alone");
+                    }
                 }
             }
         }
