@@ -10,6 +10,7 @@ constexpr int kThreads = 256;
 constexpr int kTokens = kThreads / kLanes;
 constexpr int kGroups = 4;
 constexpr int64_t kMostTokens = 1 << 20;
+constexpr int kNoWideMajor = 12;  // see kHasWide
 
 // A warp rounds four groups of a token, four columns a lane; a block those of eight tokens, whose numbers lie side by side.
 QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) round_slots(const float* x, const int32_t* order, int64_t groups, IntegerSlots out) {
@@ -106,8 +107,9 @@ bool IntegerGemm::multiply(const Segment& run, const float* bias, bool add, floa
   const DeviceInfo& device = backend_.context->info;
   const int64_t shared = shared_bytes_of(device);
   const IntegerTile chosen = tile != nullptr ? *tile : tile_for(run.rows, slots_.slots, device.processors);
-  if (chosen == IntegerTile::kWide && multiply_tiles<IntegerTile::kWide>(stream, shared, device.processors, product)) return true;
-  if (chosen == IntegerTile::kMiddle && multiply_tiles<IntegerTile::kMiddle>(stream, shared, device.processors, product)) return true;
+  const bool has_wide = device.major < kNoWideMajor;
+  if (chosen == IntegerTile::kWide && has_wide && multiply_tiles<IntegerTile::kWide>(stream, shared, device.processors, product)) return true;
+  if (chosen != IntegerTile::kNarrow && multiply_tiles<IntegerTile::kMiddle>(stream, shared, device.processors, product)) return true;
   return multiply_tiles<IntegerTile::kNarrow>(stream, shared, device.processors, product);
 }
 

@@ -30,6 +30,13 @@ constexpr int kMostStages = 4;
 constexpr float kMagic = 12582912.f;  // 1.5 * 2^23, bits 0x4b400000; a sum of 32 products of int8 is below 2^20
 constexpr int kMagicBits = 0x4b400000;
 
+// Wide tiles need more registers than there are in what the compiler makes of them for compute capability 12.0: not compiled, and not launched.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+constexpr bool kHasWide = false;
+#else
+constexpr bool kHasWide = true;
+#endif
+
 constexpr int kLikeInt4 = kQ4_1, kLikeInt5 = kQ5_1;
 
 // The type whose codes lie and are decoded like those of `type`; only scales differ.
@@ -143,7 +150,8 @@ QW_DEVICE void copy_rows(uint8_t* to, const uint8_t* from, int64_t row_bytes, in
     // More threads than pieces.
     if (first < kRows) copy_async(to + (first * kPieces + (piece ^ swizzle<kPieces>(first))) * 16, next, first < there);
   }
-  QW_UNROLL for (int i = 0; i < kCopies; i++) {
+  // Not unrolled: registers are for sums.
+  QW_UNROLL_BY(1) for (int i = 0; i < kCopies; i++) {
     const int row = first + i * kStep;
     copy_async(to + (row * kPieces + (piece ^ swizzle<kPieces>(row))) * 16, next, row < there);
     next += step;
@@ -154,7 +162,7 @@ QW_DEVICE void copy_rows(uint8_t* to, const uint8_t* from, int64_t row_bytes, in
 template <class S>
 QW_DEVICE void copy_pieces(uint8_t* to, const uint8_t* from, int64_t row_bytes, int there, bool inside) {
   there = inside ? there : 0;
-  for (int row = thread_index() % S::kTeamThreads; row < S::kRows; row += S::kTeamThreads) {
+  QW_UNROLL_BY(1) for (int row = thread_index() % S::kTeamThreads; row < S::kRows; row += S::kTeamThreads) {
     copy_async(to + row * S::kScaleRow, from + row * row_bytes, row < there);
   }
 }
@@ -191,7 +199,7 @@ QW_DEVICE void copy_stage(const GemmArgs& args, int64_t first_row, int first_slo
                                         p.x.slots - first_slot, columns - column);
   QW_UNROLL for (int plane = 0; plane < S::kPlanes; plane++) {
     const float* from = plane == 0 ? p.x.scale : plane == 1 ? p.x.sum : p.x.low;
-    for (int item = thread_index() % S::kTeamThreads; item < S::kPlaneFloats / 4; item += S::kTeamThreads) {
+    QW_UNROLL_BY(1) for (int item = thread_index() % S::kTeamThreads; item < S::kPlaneFloats / 4; item += S::kTeamThreads) {
       const int j = item / (S::kSlots / 4), slot = first_slot + item % (S::kSlots / 4) * 4;
       copy_async(stage + S::kFirstPlane + (plane * S::kPlaneFloats + item * 4) * 4, from + (group + j) * p.x.slots + slot,
                  group + j < p.groups && slot < p.x.slots);
@@ -242,7 +250,7 @@ QW_DEVICE void make_factors(const GemmArgs& args, int at, const uint8_t* stage, 
   const int64_t super = (args.supers + group / 8 * args.super_bytes) % 16;
   const uint8_t* supers = stage + S::kScales + 16 * C::kScalePieces + super / 4 * 4;
   const auto word = [](const uint8_t* p) { return *reinterpret_cast<const uint32_t*>(p); };
-  QW_ROLLED for (int row = thread_index() % S::kTeamThreads; row < S::kRows; row += S::kTeamThreads) {
+  QW_UNROLL_BY(1) for (int row = thread_index() % S::kTeamThreads; row < S::kRows; row += S::kTeamThreads) {
     const int of_warp = row % S::kWarpRows;
     float* to = factors + row - of_warp + of_warp % 8 * (2 * S::kRowTiles) + of_warp / 8;
     const uint32_t of_super = C::kSupers ? word(supers + row * S::kScaleRow) >> super % 4 * 8 : 0;
@@ -383,6 +391,7 @@ QW_DEVICE int strand_begin(int stages, int strand) { return static_cast<int>(int
 
 template <int kCodes, IntegerTile kTile>
 QW_KERNEL QW_LAUNCH_BOUNDS(kGemmThreads) multiply_tile(GemmArgs args) {
+  if (kTile == IntegerTile::kWide && !kHasWide) return;
   using S = GemmShape<kCodes, kTile>;
   // Blocks that run together share rows and tokens: up to 8 tiles of tokens, then the next rows.
   constexpr int kTogether = 8;
@@ -404,7 +413,7 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kGemmThreads) multiply_tile(GemmArgs args) {
   // Copies run ahead: of stage `at` those of stage at + ahead begin. Stage s is in the ring's place (s - begin) % args.stages.
   const int ahead = args.stages - 1;
   int place = 0, next_place = 0;
-  QW_ROLLED for (int at = begin - ahead; at < end; at++) {
+  QW_UNROLL_BY(1) for (int at = begin - ahead; at < end; at++) {
     // With one stage its copies begin when all have left it; with more the next ones go where all have left before this barrier.
     if (at >= begin) {
       if (ahead > 0) wait_but(ahead - 1);
@@ -421,7 +430,7 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kGemmThreads) multiply_tile(GemmArgs args) {
     const uint8_t* stage = stages + place * S::kStageBytes;
     make_factors<kCodes, S>(args, at, stage, factors);
     team_barrier<S>();
-    QW_ROLLED for (int j = 0; j < kStageGroups; j++) multiply_group<kCodes, S>(stage, factors, row, slot, j, acc);
+    QW_UNROLL_BY(1) for (int j = 0; j < kStageGroups; j++) multiply_group<kCodes, S>(stage, factors, row, slot, j, acc);
     place = place == ahead ? 0 : place + 1;
     if constexpr (!S::kWarpTeams) {
       while (strand_begin(all, strand + 1) <= at) strand++;
@@ -458,7 +467,7 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kGemmThreads) multiply_tile(GemmArgs args) {
   };
   const IntegerProduct& p = args.p;
   const int64_t first_token = first_slot / p.x.sets;
-  QW_ROLLED for (int item = thread_index(); item < S::kRows * S::kSlots / p.x.sets; item += kGemmThreads) {
+  QW_UNROLL_BY(1) for (int item = thread_index(); item < S::kRows * S::kSlots / p.x.sets; item += kGemmThreads) {
     const int token = item / S::kRows, of = item % S::kRows;
     if (first_row + of >= p.rows || first_token + token >= p.x.tokens) continue;
     // Of tokens in two sets eight lie before the same eight again.

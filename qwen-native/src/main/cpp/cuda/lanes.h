@@ -16,7 +16,8 @@
 #define QW_SHARED __shared__
 #define QW_LAUNCH_BOUNDS(threads) __launch_bounds__(threads, 1)
 #define QW_UNROLL _Pragma("unroll")
-#define QW_ROLLED _Pragma("unroll 1")
+#define QW_PRAGMA(text) _Pragma(#text)
+#define QW_UNROLL_BY(count) QW_PRAGMA(unroll (count))
 #else
 #include "cuda/emulation.h"
 
@@ -25,7 +26,7 @@
 #define QW_SHARED static
 #define QW_LAUNCH_BOUNDS(threads)
 #define QW_UNROLL
-#define QW_ROLLED
+#define QW_UNROLL_BY(count)
 #endif
 
 namespace qw::cuda {
