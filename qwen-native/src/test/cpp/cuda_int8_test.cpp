@@ -1,5 +1,5 @@
-// Products of many tokens with quantized weights on tensor cores: every tile against the formula in double precision and against the kernels for few
-// tokens. On an emulated device, or on a card if it is linked with the CUDA runtime (benchmarks/gpu/run.sh).
+// Products of many tokens with quantized weights on tensor cores: every tile against the formula in double precision, and the kernels for few
+// tokens too. On an emulated device, or on a card if it is linked with the CUDA runtime (benchmarks/gpu/run.sh).
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -115,7 +115,9 @@ std::vector<float> multiply(cuda::Backend& backend, Matrix& m, Inputs& x, cuda::
     }
   }
   host = reinterpret_cast<float*>(y.host());
-  for (int64_t i = x.tokens * rows; i < (x.tokens + 1) * rows; i++) checks.expect(host[i] == kUntouched, "a row beyond the last one was written");
+  for (int64_t i = x.tokens * rows; i < (x.tokens + 1) * rows; i++) {
+    checks.expect(host[i] == kUntouched, "a row beyond the last one was written");
+  }
   return {host, host + x.tokens * rows};
 }
 
@@ -145,7 +147,9 @@ void compare(cuda::Backend& backend, Matrix& m, int64_t tokens, int mode) {
           sum += product;
           squares += product * product;
         }
-        expected.push_back(sum + (mode == 1 ? added[static_cast<size_t>(row)] : mode == 2 ? before[static_cast<size_t>(t * rows + row)] : 0));
+        if (mode == 1) sum += added[static_cast<size_t>(row)];
+        if (mode == 2) sum += before[static_cast<size_t>(t * rows + row)];
+        expected.push_back(sum);
         deviation.push_back(std::sqrt(squares));
       }
     }
@@ -153,9 +157,9 @@ void compare(cuda::Backend& backend, Matrix& m, int64_t tokens, int mode) {
   const auto close = [&](const std::vector<float>& actual, size_t count, const char* what) {
     for (size_t i = 0; i < count; i++) {
       const double bound = 2e-5 * (deviation[i] + std::fabs(expected[i]) + 1e-3);
-      checks.expect(std::fabs(actual[i] - expected[i]) <= bound, "%s, type %d, %ld x %ld, %ld tokens, fine %d, mode %d: element %zu is %g, expected %g",
-                    what, m.parts[0].type->type, static_cast<long>(rows), static_cast<long>(columns), static_cast<long>(tokens), backend.fine, mode, i,
-                    actual[i], expected[i]);
+      checks.expect(std::fabs(actual[i] - expected[i]) <= bound,
+                    "%s, type %d, %ld x %ld, %ld tokens, fine %d, mode %d: element %zu is %g, expected %g", what, m.parts[0].type->type,
+                    static_cast<long>(rows), static_cast<long>(columns), static_cast<long>(tokens), backend.fine, mode, i, actual[i], expected[i]);
     }
   };
   static const char* const names[] = {"narrow", "middle", "wide"};
@@ -164,12 +168,14 @@ void compare(cuda::Backend& backend, Matrix& m, int64_t tokens, int mode) {
     const std::vector<float> y = multiply(backend, m, x, with_bias, add, before, &tile);
     close(y, y.size(), names[static_cast<int>(tile)]);
     if (first.empty()) first = y;
-    checks.expect(same(first, y, y.size()), "type %d: the bits of a %s tile are others", m.parts[0].type->type, names[static_cast<int>(tile)]);
+    checks.expect(same(first, y, y.size()), "type %d: the bits of a %s tile are others", m.parts[0].type->type,
+                  names[static_cast<int>(tile)]);
   }
   // What linear chooses, and for few tokens the other kernels.
   const std::vector<float> chosen = multiply(backend, m, x, with_bias, add, before, nullptr);
   if (tokens > cuda::kGemvTokens) {
-    checks.expect(same(first, chosen, first.size()), "type %d, %ld tokens: linear takes other kernels", m.parts[0].type->type, static_cast<long>(tokens));
+    checks.expect(same(first, chosen, first.size()), "type %d, %ld tokens: linear takes other kernels", m.parts[0].type->type,
+                  static_cast<long>(tokens));
   } else {
     close(chosen, chosen.size(), "few tokens");
   }
@@ -247,8 +253,8 @@ void specials(bool fine) {
           const bool finite = std::isfinite(expected) && (expected == 0 || (t != 9 && t != 10));
           checks.expect(finite, "type %d: token %ld gives %g", type.type, static_cast<long>(t), expected);
           const bool is_odd = t == 3 || t == 5 || t == 20;
-          checks.expect(is_odd ? std::isnan(actual) : memcmp(&expected, &actual, 4) == 0, "type %d: beside a NaN token %ld gives %g, not %g", type.type,
-                        static_cast<long>(t), actual, expected);
+          checks.expect(is_odd ? std::isnan(actual) : memcmp(&expected, &actual, 4) == 0, "type %d: beside a NaN token %ld gives %g, not %g",
+                        type.type, static_cast<long>(t), actual, expected);
         }
       }
     }

@@ -107,8 +107,8 @@ bool IntegerGemm::multiply(const Segment& run, const float* bias, bool add, floa
   const DeviceInfo& device = backend_.context->info;
   const int64_t shared = shared_bytes_of(device);
   const IntegerTile chosen = tile != nullptr ? *tile : tile_for(run.rows, slots_.slots, device.processors);
-  const bool has_wide = device.major < kNoWideMajor;
-  if (chosen == IntegerTile::kWide && has_wide && multiply_tiles<IntegerTile::kWide>(stream, shared, device.processors, product)) return true;
+  const bool wide = chosen == IntegerTile::kWide && device.major < kNoWideMajor;
+  if (wide && multiply_tiles<IntegerTile::kWide>(stream, shared, device.processors, product)) return true;
   if (chosen != IntegerTile::kNarrow && multiply_tiles<IntegerTile::kMiddle>(stream, shared, device.processors, product)) return true;
   return multiply_tiles<IntegerTile::kNarrow>(stream, shared, device.processors, product);
 }

@@ -1,7 +1,7 @@
 // Products of the activations of many tokens with quantized weights, in integers on tensor cores.
 //
 // The columns of a matrix are cut into eight strands at places that only their number decides. A strand's groups are added in their order,
-// then the strands in theirs, in every tile there is: so the bits of an output do not depend on the tile, nor on what is computed beside it.
+// then the strands in theirs, in every tile there is: so an output's bits do not depend on the tile, nor on what is computed beside it.
 #pragma once
 
 #include "cuda/objects.h"
@@ -16,8 +16,8 @@ enum class IntegerTile : int32_t {
 };
 constexpr int kIntegerTiles = 3;
 
-// Activations of one operation as the tiles take them. Slots are tokens: each eight of them, or where activations are fine each eight tokens
-// and behind them the same eight again with what the first set leaves over. Numbers of a group and all slots lie side by side.
+// Activations of one operation as the tiles take them. Slots are tokens; where activations are fine, eight tokens are eight slots, and eight
+// more behind them with what the first ones leave over. Numbers of a group and all slots lie side by side.
 struct IntegerSlots {
   int8_t* q;     // [slots][columns]
   float* scale;  // [groups][slots]
@@ -46,7 +46,7 @@ struct IntegerProduct {
 class IntegerGemm {
  public:
   IntegerGemm(Backend& backend, const Weight& weight, const float* x, int64_t tokens);
-  // y[t] = x[t] · wᵀ + bias, or y[t] += x[t] · wᵀ; false, and nothing is done, where other kernels compute it. tile: for tests; else the best.
+  // y[t] = x[t] · wᵀ + bias, or y[t] += x[t] · wᵀ; false, and nothing is done, where other kernels compute it. tile: for tests, else null.
   bool multiply(const Segment& run, const float* bias, bool add, float* y, int64_t y_stride, const IntegerTile* tile = nullptr);
 
  private:

@@ -1,18 +1,19 @@
 // The kernel of gemm_int8.h.
 //
 // A tile belongs to a team: all warps of the block, or one warp, then each of the eight warps has its own strand of the columns and their
-// sums are added at the end. A team copies 128 columns at a time to shared memory, several such stages ahead, weights as they lie in memory.
-// Scales and offsets become floats there once for all that need them; codes are decoded on their way to registers: word t of a group's 4-bit
-// codes is columns 4t .. 4t + 3 in its low and 4t + 16 .. 4t + 19 in its high nibbles, just what lane t of four gives to a product of 16 x 8
-// x 32. Signed codes of less than 8 bits become the high bits of a byte, and their scale a power of two smaller.
+// sums are added at the end. A team copies 128 columns at a time to shared memory, several such stages ahead, weights as they lie in
+// memory. Scales and offsets become floats there once for all that need them; codes are decoded on their way to registers: word t of a
+// group's 4-bit codes is columns 4t .. 4t + 3 in its low and 4t + 16 .. 4t + 19 in its high nibbles, just what lane t of four gives to a
+// product of 16 x 8 x 32. Signed codes of less than 8 bits become the high bits of a byte, and their scale a power of two smaller.
 //
 // What bounds it is neither the tensor cores nor shared memory but the four sums of a lane that each product of 16 x 8 x 32 adds to floats.
 // The integers are accumulated upon the bits of 1.5 * 2^23, so as a float they are that number plus the sum, and
 //   t = fma(d, that, -d * 1.5 * 2^23)   is d * sum, rounded once: the product of d, which has at most 19 bits, and two bits is exact
 //   acc = fma(scale of the activations, t, acc)
-// which is 2 instructions an output and group (3 with an offset, twice as many where 16 columns have a scale) instead of 3 and a conversion,
-// which runs at a quarter of their rate. A warp of 64 x 32 issues for a group 16 products, 128 fma, 32 instructions to decode 4 bits, and 24
-// others: with 4 of them a clock 620 TOPS on 132 processors of 1.755 GHz, 450 with offsets, where the products alone would take 1230.
+// are 2 instructions for an output and group (3 with an offset, twice as many where 16 columns have a scale) instead of 3 and a conversion,
+// which runs at a quarter of their rate. For a group a warp of 64 x 32 issues 16 products, 128 fma, 24 instructions that decode 4 bits and
+// about 40 others, for four groups 190 more for copies, factors and barriers: with 4 of them a clock 480 TOPS on 132 processors of
+// 1.755 GHz, 390 with offsets. The products alone would take 1230.
 #pragma once
 
 #include "cuda/gemm_int8.h"
@@ -30,7 +31,7 @@ constexpr int kMostStages = 4;
 constexpr float kMagic = 12582912.f;  // 1.5 * 2^23, bits 0x4b400000; a sum of 32 products of int8 is below 2^20
 constexpr int kMagicBits = 0x4b400000;
 
-// Wide tiles need more registers than there are in what the compiler makes of them for compute capability 12.0: not compiled, and not launched.
+// For compute capability 12.0 the compiler spills registers of wide tiles: there they are neither compiled nor launched.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
 constexpr bool kHasWide = false;
 #else
@@ -102,7 +103,10 @@ struct GemmShape {
   static constexpr int kParts = kWarpTeams ? kStrands : 1;
   static constexpr int kSumPitch = kRows + 4;
   static constexpr int64_t kSumBytes = int64_t{4} * kParts * kSlots * kSumPitch;
-  static constexpr int64_t shared_bytes(int stages) { return kTeams * team_bytes(stages) > kSumBytes ? kTeams * team_bytes(stages) : kSumBytes; }
+  static constexpr int64_t shared_bytes(int stages) {
+    const int64_t bytes = kTeams * team_bytes(stages);
+    return bytes > kSumBytes ? bytes : kSumBytes;
+  }
 };
 
 struct alignas(16) Floats4 {
@@ -136,8 +140,8 @@ QW_DEVICE void wait_but(int groups) {
   wait_copies<2>();
 }
 
-// Copies the pieces of 16 bytes of many rows to shared memory, kPieces of each, swizzled. Rows from `there` on become zeros, and pieces that are
-// not `inside`. A thread takes the same piece of every so manieth row.
+// Copies pieces of 16 bytes of many rows to shared memory, kPieces of each, swizzled. Rows from `there` on become zeros, and pieces that do
+// not begin within the first `inside` bytes. A thread takes the same piece of every kStep-th row.
 template <class S, int kRows, int kPieces>
 QW_DEVICE void copy_rows(uint8_t* to, const uint8_t* from, int64_t row_bytes, int there, int64_t inside) {
   constexpr int kStep = S::kTeamThreads / kPieces, kCopies = kRows / kStep;
@@ -195,8 +199,8 @@ QW_DEVICE void copy_stage(const GemmArgs& args, int64_t first_row, int first_slo
   }
   constexpr int kInputPieces = kStageGroups * kGroup / 16;
   const int64_t columns = int64_t{p.groups} * kGroup, column = group * kGroup;
-  copy_rows<S, S::kSlots, kInputPieces>(stage + S::kInputs, reinterpret_cast<const uint8_t*>(p.x.q) + first_slot * columns + column, columns,
-                                        p.x.slots - first_slot, columns - column);
+  const uint8_t* slots = reinterpret_cast<const uint8_t*>(p.x.q) + first_slot * columns + column;
+  copy_rows<S, S::kSlots, kInputPieces>(stage + S::kInputs, slots, columns, p.x.slots - first_slot, columns - column);
   QW_UNROLL for (int plane = 0; plane < S::kPlanes; plane++) {
     const float* from = plane == 0 ? p.x.scale : plane == 1 ? p.x.sum : p.x.low;
     QW_UNROLL_BY(1) for (int item = thread_index() % S::kTeamThreads; item < S::kPlaneFloats / 4; item += S::kTeamThreads) {
@@ -273,8 +277,8 @@ QW_DEVICE uint32_t spread_to_4(uint32_t bits) { return (bits & 15) * 0x02040810u
 
 // Columns 4t .. 4t + 3 and 4t + 16 .. 4t + 19 of group j of a row: its codes and high bits begin at `codes` and `high`.
 template <int kCodes, class S>
-QW_DEVICE void decode_words(const uint8_t* codes, const uint8_t* high, int swizzle_codes, int swizzle_high, int j, int t, uint32_t& low_half,
-                            uint32_t& high_half) {
+QW_DEVICE void decode_words(const uint8_t* codes, const uint8_t* high, int swizzle_codes, int swizzle_high, int j, int t,
+                            uint32_t& low_half, uint32_t& high_half) {
   using C = typename S::C;
   const auto word = [](const uint8_t* p) { return *reinterpret_cast<const uint32_t*>(p); };
   if constexpr (C::kCode == 32) {
@@ -471,7 +475,8 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kGemmThreads) multiply_tile(GemmArgs args) {
     const int token = item / S::kRows, of = item % S::kRows;
     if (first_row + of >= p.rows || first_token + token >= p.x.tokens) continue;
     // Of tokens in two sets eight lie before the same eight again.
-    const float sum = p.x.sets == 1 ? sum_of(token, of) : sum_of(token / 8 * 16 + token % 8, of) + sum_of(token / 8 * 16 + 8 + token % 8, of);
+    const int of_set = token / 8 * 16 + token % 8;
+    const float sum = p.x.sets == 1 ? sum_of(token, of) : sum_of(of_set, of) + sum_of(of_set + 8, of);
     float* to = p.y + (first_token + token) * p.y_stride + first_row + of;
     *to = p.add ? *to + sum : p.bias != nullptr ? p.bias[first_row + of] + sum : sum;
   }
@@ -499,8 +504,8 @@ bool multiply_tiles(const Stream& stream, int64_t shared_bytes, int64_t processo
     const int64_t groups = product.groups, high = groups * F::kCode, scales = high + groups * F::kHigh;
     const GemmArgs args{product, high, scales, scales + groups * F::kScale, F::kScale, F::kSuper, stages, static_cast<int32_t>(row_tiles),
                         static_cast<int32_t>(slot_tiles)};
-    launch_sharing(stream, "multiply_tile", multiply_tile<kCodes, kTile>, row_tiles * slot_tiles, 1, 1, kGemmThreads, S::shared_bytes(stages),
-                   args);
+    launch_sharing(stream, "multiply_tile", multiply_tile<kCodes, kTile>, row_tiles * slot_tiles, 1, 1, kGemmThreads,
+                   S::shared_bytes(stages), args);
     done = true;
   });
   return done;
