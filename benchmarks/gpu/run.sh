@@ -15,7 +15,7 @@ mkdir -p "$build"
 nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total --format=csv
 set -- -std=c++17 -O3 -I"$sources" -I"$tests" -DQW_VERSION='"benchmark"'
 pids=
-for unit in device_cuda weights rows products attention sparse; do
+for unit in device_cuda weights rows products attention attention_plan flash_prefill flash_decode sparse; do
     sh "$root/qwen-native/src/main/build/nvcc.sh" "$build/$unit.log" nvcc -x cu "$@" -fmad=false -lineinfo -arch=native \
         -c "$sources/cuda/$unit.cpp" -o "$build/$unit.o" &
     pids="$pids $!"

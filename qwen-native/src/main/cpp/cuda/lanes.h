@@ -15,7 +15,10 @@
 #define QW_DEVICE __device__ __forceinline__
 #define QW_SHARED __shared__
 #define QW_LAUNCH_BOUNDS(threads) __launch_bounds__(threads, 1)
+#define QW_LAUNCH_BOUNDS_TOGETHER(threads, blocks) __launch_bounds__(threads, blocks)  // blocks for which a processor has registers
 #define QW_UNROLL _Pragma("unroll")
+#define QW_UNROLL_TWO _Pragma("unroll 2")
+#define QW_ROLLED _Pragma("unroll 1")
 #else
 #include "cuda/emulation.h"
 
@@ -23,15 +26,21 @@
 #define QW_DEVICE inline
 #define QW_SHARED static
 #define QW_LAUNCH_BOUNDS(threads)
+#define QW_LAUNCH_BOUNDS_TOGETHER(threads, blocks)
 #define QW_UNROLL
+#define QW_UNROLL_TWO
+#define QW_ROLLED
 #endif
 
 namespace qw::cuda {
 
 constexpr int kLanes = 32;
 
-struct Words4 {
+struct alignas(16) Words4 {
   uint32_t x, y, z, w;
+};
+struct alignas(8) Pair {
+  float x, y;
 };
 
 #if defined(__CUDACC__)
@@ -57,6 +66,12 @@ QW_DEVICE uint32_t bits_of(float value) { return __float_as_uint(value); }
 QW_DEVICE float float_of(uint32_t bits) { return __uint_as_float(bits); }
 QW_DEVICE float round_to_even(float value) { return rintf(value); }
 QW_DEVICE float exponential(float value) { return expf(value); }
+// 2^value within 2^-22, zero where it is below 2^-126.
+QW_DEVICE float power_of_two(float value) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(value));
+  return power;
+}
 QW_DEVICE float logarithm(float value) { return logf(value); }
 QW_DEVICE float inverse_root(float value) { return __fdiv_rn(1.f, __fsqrt_rn(value)); }
 QW_DEVICE float larger(float a, float b) { return fmaxf(a, b); }
@@ -148,6 +163,7 @@ QW_DEVICE float not_a_number() { return __builtin_nanf(""); }
 QW_DEVICE float infinity() { return __builtin_inff(); }
 QW_DEVICE float round_to_even(float value) { return std::nearbyint(value); }
 QW_DEVICE float exponential(float value) { return std::exp(value); }
+QW_DEVICE float power_of_two(float value) { return value < -126.f ? 0.f : std::exp2(value); }
 QW_DEVICE float logarithm(float value) { return std::log(value); }
 QW_DEVICE float inverse_root(float value) { return 1.f / std::sqrt(value); }
 QW_DEVICE float larger(float a, float b) { return std::fmax(a, b); }
