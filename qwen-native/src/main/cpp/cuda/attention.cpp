@@ -150,6 +150,7 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) attend(AttendArgs args, const AttendPiece* 
   QW_SHARED uint32_t visible[kRows];
 
   const AttendPiece piece = pieces[block_x()];
+  if (piece.tokens == 0) return;
   const KvPages& kv = args.kv;
   const int size = kv.head_size;
   const int thread = thread_index();
@@ -327,6 +328,19 @@ int64_t rotation_width(const AttentionShape& s, const KvPages& kv) {
   return times((s.chunk_length == 0 ? int64_t{1} : int64_t{kRotations}) + (kv.type == kKvInt8 ? 1 : 0), s.head_size);
 }
 
+// The slices that have no run of the choice.
+void attend_all(const AttentionCall& call, const ChoiceView* choice, const AttendArgs& args) {
+  Backend& backend = call.backend;
+  DensePlan plan = plan_dense(call.batch, call.shape, args.kv, backend.fine, choice, backend.context->info.processors, backend.ints);
+  if (backend.ints.empty()) return;
+  const int32_t* sent = backend.attend_pieces.send(backend.context, backend.ints);
+  for (DensePieces& pieces : plan.of) {
+    pieces.data = sent;
+    sent += (pieces.computed + pieces.merged) * pieces.piece_ints;
+  }
+  run_dense(call, args, plan);
+}
+
 }  // namespace
 
 void launch_pieces(const Stream& stream, const AttendArgs& args, const int32_t* pieces, int64_t count, const ChosenTile* chosen) {
@@ -408,14 +422,12 @@ void attention(Backend& backend, Buffer& qkv, Buffer& rotations, const BatchView
   args.out_stride = out.columns;
   args.log_sum_exp = log_sum_exp == nullptr ? nullptr : log_sum_exp->write(batch.tokens);
   if (choice == nullptr) {
-    const AttentionPlan plan(call, nullptr);
-    plan.run(args);
+    attend_all(call, nullptr, args);
     return;
   }
   const ChoiceView keys(*choice, batch, shape.heads, shape.chunk_length);
   attend_chosen(call, args, keys);
-  const AttentionPlan plan(call, &keys);
-  plan.run(args);
+  attend_all(call, &keys, args);
 }
 
 }  // namespace qw::cuda

@@ -1,40 +1,30 @@
-// How the slices of a batch that attend to all keys are cut into pieces of work, for each of the kernels that compute them.
+// How the slices of a batch that attend to all keys are cut into pieces of work.
 #pragma once
 
 #include "cuda/attention.h"
 
 namespace qw::cuda {
 
-enum AttendKernel { kAttendPlain, kAttendDecode, kAttendPrefill, kAttendKernels };
+enum AttendKernel { kAttendPlain, kAttendPrefill, kAttendDecode, kAttendKernels };
 
-class AttentionPlan {
- public:
-  // Writes the pieces to the backend's `ints`. Slices that have a run of the choice are left out.
-  AttentionPlan(const AttentionCall& call, const ChoiceView* choice);
-  // Sends them and puts their kernels on the stream.
-  void run(AttendArgs args) const;
-
- private:
-  // Pieces that a kernel computes, and behind them those whose splits it computes apart and that are merged.
-  struct Pieces {
-    int64_t first = 0;
-    int64_t computed = 0;
-    int64_t merged = 0;
-    int64_t parts = 0;
-  };
-
-  AttendKernel kernel_of(int64_t sequence) const;
-  int64_t rows(AttendKernel kernel) const;
-  int64_t part_floats(AttendKernel kernel) const { return rows(kernel) * (call_.shape.head_size + 2); }
-  template <class Fn>
-  void each_piece(AttendKernel kernel, Fn fn) const;
-  void add(const AttendPiece& piece);
-  void make(AttendKernel kernel, bool cut);
-
-  const AttentionCall& call_;
-  const ChoiceView* choice_;
-  const bool flash_;
-  Pieces pieces_[kAttendKernels];
+// The pieces of a kernel: first those that a block computes, then, where splits are computed apart, those that merge them. A piece whose
+// integers are all 0 computes nothing.
+struct DensePieces {
+  const int32_t* data;  // on the device
+  int64_t piece_ints;   // integers of a piece
+  int64_t computed;
+  int64_t merged;
+  int64_t parts;        // results of splits that are kept
 };
+struct DensePlan {
+  DensePieces of[kAttendKernels];
+};
+
+// Writes the pieces to `ints`, those of one kernel behind those of the other; `data` is null. Without the slices that have runs of a choice,
+// if there is one. Slices of one token have pieces of one kernel only.
+DensePlan plan_dense(const BatchView& batch, const AttentionShape& shape, const KvPages& kv, bool fine, const ChoiceView* choice,
+                     int processors, std::vector<int32_t>& ints);
+// Puts the kernels of a plan whose data is on the device on the stream.
+void run_dense(const AttentionCall& call, AttendArgs args, const DensePlan& plan);
 
 }  // namespace qw::cuda
