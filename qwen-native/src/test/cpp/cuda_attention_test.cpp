@@ -150,7 +150,12 @@ class World {
   }
 
   // q, k and v of a token.
-  std::vector<float> row(int sequence, int position) const {
+  const std::vector<float>& row(int sequence, int position) const {
+    std::vector<float>& made = rows_[{sequence, position}];
+    if (made.empty()) made = make_row(sequence, position);
+    return made;
+  }
+  std::vector<float> make_row(int sequence, int position) const {
     std::mt19937 random(static_cast<uint32_t>(1 + 1000003 * sequence + position));
     std::normal_distribution<float> distribution;
     std::vector<float> x(static_cast<size_t>(s_.width()));
@@ -199,7 +204,10 @@ class World {
   }
 
   // From the token on, keys or values have an element that is not finite.
-  void spoil(int sequence, int position, bool values, float value) { bad_[{sequence, position}] = {values, value}; }
+  void spoil(int sequence, int position, bool values, float value) {
+    bad_[{sequence, position}] = {values, value};
+    rows_.erase({sequence, position});
+  }
 
   void store(const Slice& slice) const {
     const Step step(*this, {slice});
@@ -225,18 +233,17 @@ class World {
   // Of a token's head; its log-sum-exp comes last.
   std::vector<double> expected(int sequence, int position, int head) const {
     const int size = s_.size, half = size / 2, kv_head = s_.heads() + head / s_.group;
-    const std::vector<float> own = row(sequence, position), turns = rotation(position);
+    const std::vector<float> &own = row(sequence, position), turns = rotation(position);
     std::vector<double> scores, result(static_cast<size_t>(size) + 1);
-    std::vector<std::vector<float>> rows;
     double largest = -INFINITY, total = 0;
     for (int k = 0; k <= position; k++) {
-      rows.push_back(row(sequence, k));
+      const std::vector<float>& key = row(sequence, k);
       const int section = s_.chunk == 0 ? 0 : 1 + std::min(2, position / s_.chunk - k / s_.chunk);
       double dot = 0;
       for (int e = 0; e < size; e++) {
         const double x = own[static_cast<size_t>(head * size + e)], y = own[static_cast<size_t>(head * size + (e + half) % size)];
         const double cos = turns[static_cast<size_t>(section * size + e % half)], sin = turns[static_cast<size_t>(section * size + half + e % half)];
-        dot += (e < half ? x * cos - y * sin : x * cos + y * sin) * rows.back()[static_cast<size_t>(kv_head * size + e)];
+        dot += (e < half ? x * cos - y * sin : x * cos + y * sin) * key[static_cast<size_t>(kv_head * size + e)];
       }
       scores.push_back(dot * s_.scale());
       largest = std::max(largest, scores.back());
@@ -245,7 +252,7 @@ class World {
       const double weight = std::exp(scores[static_cast<size_t>(k)] - largest);
       total += weight;
       for (int e = 0; e < size; e++) {
-        result[static_cast<size_t>(e)] += weight * rows[static_cast<size_t>(k)][static_cast<size_t>((kv_head + s_.kv_heads) * size + e)];
+        result[static_cast<size_t>(e)] += weight * row(sequence, k)[static_cast<size_t>((kv_head + s_.kv_heads) * size + e)];
       }
     }
     for (int e = 0; e < size; e++) result[static_cast<size_t>(e)] /= total;
@@ -256,7 +263,7 @@ class World {
   // Row `index` of what was found is that of the token, within what the type of the products allows.
   void compare(const Found& found, int index, int sequence, int position) const {
     // Queries and weights have 24 bits, 22, 16, 11 or 8; scores of some ten are e^10 times as wrong as their last bit.
-    const double fine = s_.type == kKvF32 ? 1e-5 : s_.type == kKvF16 ? 1e-5 : 4e-5;
+    const double fine = s_.type <= kKvF16 ? 2e-5 : 4e-5;
     const double bound = s_.fine || s_.type == kKvF32 ? fine : s_.type == kKvF16 ? 4e-3 : 3e-2;
     for (int head = 0; head < s_.heads(); head++) {
       const std::vector<double> wanted = expected(sequence, position, head);
@@ -299,7 +306,7 @@ class World {
       float* turns = rotations.floats();
       for (const Slice& slice : slices) {
         for (int i = 0; i < slice.count; i++) {
-          const std::vector<float> x = w.row(slice.sequence, slice.cached + i), angles = w.rotation(slice.cached + i);
+          const std::vector<float> &x = w.row(slice.sequence, slice.cached + i), angles = w.rotation(slice.cached + i);
           to = std::copy(x.begin(), x.end(), to);
           turns = std::copy(angles.begin(), angles.end(), turns);
         }
@@ -328,6 +335,7 @@ class World {
   std::vector<float> bias_;
   mutable std::unique_ptr<Buffer> bias_buffer_;
   std::map<std::pair<int, int>, Bad> bad_;
+  mutable std::map<std::pair<int, int>, std::vector<float>> rows_;
 };
 double World::worst = 0;
 
