@@ -20,8 +20,8 @@ struct DensePlan {
   DensePieces of[kAttendKernels];
 };
 
-// Writes the pieces to `ints`, those of one kernel behind those of the other; `data` is null. Without the slices that have runs of a choice,
-// if there is one. Slices of one token have pieces of one kernel only.
+// Writes the pieces to `ints`, those of one kernel behind those of the other; `data` is null. Without the slices that have runs of a
+// choice, if there is one. Slices of one token have pieces of one kernel only.
 DensePlan plan_dense(const BatchView& batch, const AttentionShape& shape, const KvPages& kv, bool fine, const ChoiceView* choice,
                      int processors, std::vector<int32_t>& ints);
 // Puts the kernels of a plan whose data is on the device on the stream.

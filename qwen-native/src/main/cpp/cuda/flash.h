@@ -1,6 +1,6 @@
-// Attention on tensor cores; what prefill and decode share. A block has some rows (a row is a token and a query head) and reads the keys and
-// values of their kv head in tiles of 64 keys at fixed places, one tile ahead. A warp has 16 rows and all of their columns, or with several
-// column warps a part of the columns of the same rows, whose scores each of them computes: a row's bits are the same either way.
+// Attention on tensor cores; what prefill and decode share. A block has some rows (a row is a token and a query head) and reads the keys
+// and values of their kv head in tiles of 64 keys at fixed places, one tile ahead. A warp has 16 rows and all of their columns, or with
+// several column warps a part of the columns of the same rows, whose scores each of them computes: a row's bits are the same either way.
 #pragma once
 
 #include "cuda/attention.h"
@@ -13,9 +13,8 @@ constexpr int kFlashSplitTiles = kSplitKeys / kFlashKeys;
 // Centres of the pages that a tile of 8-bit keys touches, the columns of one product.
 constexpr int kFlashCentres = 8;
 
-// kSize: elements of a row in shared memory, at least the head size. Keys in 8 bits become f16, whose products with their integers need no
-// more of the query than those with f16 keys; values in 8 bits become bf16, because their scales are taken to the weights, which may then be
-// smaller than f16 holds.
+// kSize: elements of a row in shared memory, at least the head size. Integers of 8 bits are exact in 16: of keys they become f16, for which
+// queries keep most bits; of values bf16, because their scales are taken to the weights, which may then be smaller than f16 holds.
 template <int kSizeOf, int kTypeOf, bool kFineOf, int kRowWarpsOf, int kColumnWarpsOf>
 struct FlashShape {
   static constexpr int kSize = kSizeOf;
@@ -522,7 +521,8 @@ struct FlashRows {
     QW_UNROLL for (int r = 0; r < 2; r++) {
       const int at = thread_row(r);
       if (at >= block.tables.rows) continue;
-      const int64_t token = block.tables.piece.token + at / block.tables.piece.heads, head = block.tables.piece.head + at % block.tables.piece.heads;
+      const AttendPiece& piece = block.tables.piece;
+      const int64_t token = piece.token + at / piece.heads, head = piece.head + at % piece.heads;
       float* out = args.out + token * args.out_stride + head * size;
       const float inverse = 1.f / seen[r].sum;
       QW_UNROLL for (int p = 0; p < F::kParts; p++) {
@@ -543,11 +543,8 @@ QW_DEVICE void take_out_bad_values(FlashBlock<F>& block, FlashRows<F>& warp, int
   uint16_t* values = reinterpret_cast<uint16_t*>(block.values(i));
   QW_ROLLED for (int k = thread_index(); k < kFlashKeys * F::kSize / 8; k += F::kThreads) {
     const Words4 words = reinterpret_cast<const Words4*>(values)[k];
-    bool bad = false;
-    for (uint32_t word : {words.x, words.y, words.z, words.w}) {
-      bad = bad || !finite16<F::kHalfValues>(word) || !finite16<F::kHalfValues>(word >> 16);
-    }
-    if (!bad) continue;
+    const auto finite = [](uint32_t word) { return finite16<F::kHalfValues>(word) && finite16<F::kHalfValues>(word >> 16); };
+    if (finite(words.x) && finite(words.y) && finite(words.z) && finite(words.w)) continue;
     block.tables.bad = i;
     block.tables.bad_keys[k / (F::kSize / 8)] = i;
   }
@@ -563,7 +560,8 @@ QW_DEVICE void take_out_bad_values(FlashBlock<F>& block, FlashRows<F>& warp, int
 
 // A block computes a piece: all splits of its rows, which it finishes, or one split.
 template <class F>
-QW_KERNEL QW_LAUNCH_BOUNDS_TOGETHER(F::kThreads, F::kTogether) flash_attend(AttendArgs args, const AttendPiece* pieces, const FlashTile* chosen) {
+QW_KERNEL QW_LAUNCH_BOUNDS_TOGETHER(F::kThreads, F::kTogether)
+    flash_attend(AttendArgs args, const AttendPiece* pieces, const FlashTile* chosen) {
   QW_SHARED FlashTables<F> tables;
   const AttendPiece* own = pieces + block_x();
   if (own->tokens == 0) return;
@@ -583,6 +581,11 @@ QW_KERNEL QW_LAUNCH_BOUNDS_TOGETHER(F::kThreads, F::kTogether) flash_attend(Atte
   barrier();
   block.copy(0);
   end_copies();
+  // Beside the first tile's way.
+  const bool chunks = args.chunk_length != 0 && tables.tiles > 0;
+  block.range = chunks ? query_range(tables.most - 1, block.tile(0) * kFlashKeys, args.chunk_length) : 0;
+  if (block.range < 0) block.range = 0;  // chosen keys begin behind the piece
+  block.fill_queries();
   QW_ROLLED for (int i = 0; i < block.tables.tiles; i++) {
     const int begin = block.tile(i) * kFlashKeys;
     if (i > 0 && block.tile(i) / kFlashSplitTiles != block.tile(i - 1) / kFlashSplitTiles) {
