@@ -15,6 +15,8 @@
 #define QW_DEVICE __device__ __forceinline__
 #define QW_SHARED __shared__
 #define QW_LAUNCH_BOUNDS(threads) __launch_bounds__(threads, 1)
+// With registers for so many blocks of a multiprocessor.
+#define QW_LAUNCH_RESIDENT(threads, blocks) __launch_bounds__(threads, blocks)
 #define QW_UNROLL _Pragma("unroll")
 #else
 #include "cuda/emulation.h"
@@ -23,6 +25,7 @@
 #define QW_DEVICE inline
 #define QW_SHARED static
 #define QW_LAUNCH_BOUNDS(threads)
+#define QW_LAUNCH_RESIDENT(threads, blocks)
 #define QW_UNROLL
 #endif
 
@@ -67,6 +70,7 @@ QW_DEVICE Words4 load4(const void* p) {
   return {v.x, v.y, v.z, v.w};
 }
 QW_DEVICE uint32_t load1(const void* p) { return __ldg(static_cast<const uint32_t*>(p)); }
+QW_DEVICE void store4(void* p, const Words4& v) { *static_cast<uint4*>(p) = make_uint4(v.x, v.y, v.z, v.w); }
 
 // Shared memory whose size the launch tells, at an address that is a multiple of 1024.
 QW_DEVICE uint8_t* launch_shared() {
@@ -164,6 +168,11 @@ QW_DEVICE uint32_t load1(const void* p) {
   uint32_t word;
   memcpy(&word, p, 4);
   return word;
+}
+
+QW_DEVICE void store4(void* p, const Words4& v) {
+  if (reinterpret_cast<uintptr_t>(p) % 16 != 0) __builtin_trap();
+  memcpy(p, &v, 16);
 }
 
 QW_DEVICE uint8_t* launch_shared() { return emulation::launch_shared(); }
