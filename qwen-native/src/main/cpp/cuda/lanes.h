@@ -36,6 +36,9 @@ constexpr int kLanes = 32;
 struct Words4 {
   uint32_t x, y, z, w;
 };
+struct Floats2 {
+  float x, y;
+};
 
 #if defined(__CUDACC__)
 
@@ -71,6 +74,7 @@ QW_DEVICE Words4 load4(const void* p) {
 }
 QW_DEVICE uint32_t load1(const void* p) { return __ldg(static_cast<const uint32_t*>(p)); }
 QW_DEVICE void store4(void* p, const Words4& v) { *static_cast<uint4*>(p) = make_uint4(v.x, v.y, v.z, v.w); }
+QW_DEVICE void store2(float* p, const Floats2& v) { *reinterpret_cast<float2*>(p) = make_float2(v.x, v.y); }
 
 // Shared memory whose size the launch tells, at an address that is a multiple of 1024.
 QW_DEVICE uint8_t* launch_shared() {
@@ -170,6 +174,10 @@ QW_DEVICE uint32_t load1(const void* p) {
   return word;
 }
 
+QW_DEVICE void store2(float* p, const Floats2& v) {
+  if (reinterpret_cast<uintptr_t>(p) % 8 != 0) __builtin_trap();
+  memcpy(p, &v, 8);
+}
 QW_DEVICE void store4(void* p, const Words4& v) {
   if (reinterpret_cast<uintptr_t>(p) % 16 != 0) __builtin_trap();
   memcpy(p, &v, 16);
