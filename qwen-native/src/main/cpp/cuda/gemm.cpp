@@ -219,8 +219,10 @@ bool Gemm::multiply(const Segment& run, const int32_t* order, const float* bias,
 
 // Without the memory the products of integers do it, which need none.
 bool Gemm::reserve_decoded(int64_t bytes) {
+  if (backend_.no_room_to_decode || bytes <= backend_.decoded.bytes()) return !backend_.no_room_to_decode;
   try {
-    if (!backend_.no_room_to_decode) backend_.decoded.grow(backend_.context, bytes);
+    backend_.decoded = DeviceMemory();
+    backend_.decoded = DeviceMemory(backend_.context, bytes);
   } catch (const Failure& failure) {
     if (failure.status() != kOutOfMemory) throw;
     backend_.no_room_to_decode = true;
