@@ -51,6 +51,9 @@ void qwc_backend_free(int64_t backend);
 // Returns when all that was begun is done.
 int32_t qwc_backend_wait(int64_t backend);
 
+// Memory that operations take beside what is made for them, and a margin.
+int64_t qwc_scratch_bytes(int64_t backend, int64_t activation_bytes, int64_t cache_tokens, int64_t head_size, bool sparse);
+
 int64_t qwc_segment_bytes(int32_t type, int64_t rows, int64_t columns);
 int64_t qwc_arena_create(int64_t backend, int64_t bytes);
 void qwc_arena_free(int64_t arena);

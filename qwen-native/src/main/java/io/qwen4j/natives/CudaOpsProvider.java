@@ -51,6 +51,6 @@ public final class CudaOpsProvider implements OpsProvider {
         if (options.instructionSet() != null) {
             throw new BackendUnavailableException("instruction set " + options.instructionSet() + " was asked for, which is one of the CPU");
         }
-        return new CudaOps(chosenDevice(), options.activations());
+        return new CudaOps(chosenDevice(), options.threads(), options.activations());
     }
 }

@@ -2,7 +2,7 @@ package io.qwen4j.core.engine;
 
 import io.qwen4j.BackendUnavailableException;
 import io.qwen4j.Device;
-import io.qwen4j.InsufficientMemoryException;
+import io.qwen4j.QwenException;
 import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.ops.OpsOptions;
 import io.qwen4j.core.ops.OpsProvider;
@@ -42,12 +42,12 @@ final class Backends {
     }
 
     /**
-     * Makes another backend where the memory of the device that was chosen by itself is too small for a model, and logs why. The one that was
-     * chosen is closed.
+     * Makes another backend where the device that was chosen by itself cannot take a model: its memory is too small, it has no kernels
+     * for it, or it failed. Warns why; the one that was chosen is closed.
      *
-     * @throws InsufficientMemoryException {@code cause}, if the device was asked for or memory of the host is too small
+     * @throws QwenException {@code cause}, if the device was asked for or what was chosen is the host itself
      */
-    static Ops openOnHost(Settings settings, Ops chosen, InsufficientMemoryException cause) {
+    static Ops openOnHost(Settings settings, Ops chosen, QwenException cause) {
         if (settings.device() != Device.AUTO || chosen.hostMemory()) {
             throw cause;
         }
@@ -57,12 +57,12 @@ final class Backends {
     }
 
     static Ops openOnHost(
-            Settings settings, Ops chosen, InsufficientMemoryException cause, List<OpsProvider> providers, List<String> problems) {
+            Settings settings, Ops chosen, QwenException cause, List<OpsProvider> providers, List<String> problems) {
         problems.add(chosen.description() + " (" + cause.getMessage() + ")");
         chosen.close();
         List<OpsProvider> others = providers.stream().filter(p -> p.device() != Device.CUDA).toList();
         Ops ops = best(others, new OpsOptions(settings.threads(), settings.instructionSet(), settings.activations()), problems);
-        log(ops, problems);
+        LOG.warn("backend: {}; not used: {}", ops.description(), String.join("; ", problems));
         return ops;
     }
 
