@@ -68,10 +68,22 @@ QW_DEVICE Words4 load4(const void* p) {
 }
 QW_DEVICE uint32_t load1(const void* p) { return __ldg(static_cast<const uint32_t*>(p)); }
 
+// Shared memory whose size the launch tells, at an address that is a multiple of 1024.
+QW_DEVICE uint8_t* launch_shared() {
+  extern __shared__ __align__(1024) uint8_t memory[];
+  return memory;
+}
+
+// shared_bytes: of launch_shared, for each block
 template <class... P, class... A>
-void launch(const Stream& stream, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads, A... arguments) {
-  kernel<<<dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z)), static_cast<unsigned>(threads), 0,
-           static_cast<cudaStream_t>(stream.handle())>>>(arguments...);
+void launch_sharing(const Stream& stream, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads,
+                    int64_t shared_bytes, A... arguments) {
+  // More than 48 KB must be asked for.
+  if (shared_bytes > 48 << 10) {
+    check_launch(static_cast<int>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes))), name);
+  }
+  kernel<<<dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z)), static_cast<unsigned>(threads),
+           static_cast<size_t>(shared_bytes), static_cast<cudaStream_t>(stream.handle())>>>(arguments...);
   check_launch(static_cast<int>(cudaGetLastError()), name);
 }
 
@@ -154,13 +166,21 @@ QW_DEVICE uint32_t load1(const void* p) {
   return word;
 }
 
+QW_DEVICE uint8_t* launch_shared() { return emulation::launch_shared(); }
+
 template <class... P, class... A>
-void launch(const Stream&, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads, A... arguments) {
+void launch_sharing(const Stream&, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads, int64_t shared_bytes,
+                    A... arguments) {
   auto body = [&] { kernel(arguments...); };
-  emulation::run_grid(name, x, y, z, threads, [](void* b) { (*static_cast<decltype(body)*>(b))(); }, &body);
+  emulation::run_grid(name, x, y, z, threads, shared_bytes, [](void* b) { (*static_cast<decltype(body)*>(b))(); }, &body);
 }
 
 #endif
+
+template <class... P, class... A>
+void launch(const Stream& stream, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads, A... arguments) {
+  launch_sharing(stream, name, kernel, x, y, z, threads, 0, arguments...);
+}
 
 QW_DEVICE int lane_index() { return thread_index() % kLanes; }
 QW_DEVICE float from_bf16(uint16_t bits) { return float_of(static_cast<uint32_t>(bits) << 16); }
