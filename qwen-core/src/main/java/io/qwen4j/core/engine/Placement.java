@@ -118,8 +118,8 @@ record Placement<A extends LayerAttention>(
         long given = Math.max(missing, (needs.activationBytes() + needs.cacheBytes()) / 4);
         long left = ops.availableBytes() + (weights == null ? 0 : weights.bytes());
         long budget = Math.min(left, needs.totalBytes() - given);
-        LOG.warn("{}: {} bytes were asked, {} are free now, less than when {} bytes were planned: trying {}", ops.description(),
-                cause.requiredBytes(), cause.availableBytes(), needs.totalBytes(), budget);
+        LOG.warn("{}: {} bytes are asked, {} are free, though {} bytes in all fitted when they were planned: planning again within {}",
+                ops.description(), cause.requiredBytes(), cause.availableBytes(), needs.totalBytes(), budget);
         try {
             return fit.plan(budget);
         } catch (InsufficientMemoryException e) {
