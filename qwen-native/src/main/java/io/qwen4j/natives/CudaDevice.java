@@ -1,5 +1,6 @@
 package io.qwen4j.natives;
 
+import io.qwen4j.BackendInfo;
 import io.qwen4j.BackendUnavailableException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -75,6 +76,10 @@ record CudaDevice(int index, String name, int capability) {
     /** All of its memory. */
     long totalBytes() {
         return CudaException.checkSize(CudaLibrary.deviceTotalBytes(index), "memory of device " + this);
+    }
+
+    BackendInfo.Hardware hardware(long freeBytes) {
+        return new BackendInfo.Hardware("device " + index + ": " + name, "compute capability " + words(capability), totalBytes(), freeBytes);
     }
 
     private CudaDevice checked() {

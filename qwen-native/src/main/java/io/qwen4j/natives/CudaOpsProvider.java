@@ -1,10 +1,12 @@
 package io.qwen4j.natives;
 
+import io.qwen4j.BackendInfo;
 import io.qwen4j.BackendUnavailableException;
 import io.qwen4j.Device;
 import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.ops.OpsOptions;
 import io.qwen4j.core.ops.OpsProvider;
+import java.util.List;
 import java.util.Optional;
 
 /** Offers {@link CudaOps} where the CUDA library, a driver and a device are there. */
@@ -35,6 +37,19 @@ public final class CudaOpsProvider implements OpsProvider {
             return Optional.empty();
         } catch (RuntimeException e) {
             return Optional.of(e);
+        }
+    }
+
+    @Override
+    public List<BackendInfo.Hardware> hardware() {
+        if (CudaRuntime.instance().cause().isPresent()) {
+            return List.of();
+        }
+        try {
+            return CudaDevice.all().stream().map(found -> found.device().hardware(found.freeBytes())).toList();
+        } catch (RuntimeException e) {
+            // The cause of unavailability says so.
+            return List.of();
         }
     }
 

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.qwen4j.ActivationPrecision;
+import io.qwen4j.BackendInfo;
 import io.qwen4j.BackendUnavailableException;
 import io.qwen4j.DeviceLostException;
 import io.qwen4j.InstructionSet;
@@ -94,6 +95,26 @@ class CudaOpsTest {
         }
         assertThrows(
                 BackendUnavailableException.class, () -> new CudaOpsProvider().create(new OpsOptions(1, InstructionSet.AVX2, ActivationPrecision.INT8)));
+    }
+
+    @Test
+    void devicesAreShownWithTheirMemoryAlsoThoseThatAreTooOld() {
+        CudaLibrary.emulateDevices(2, 90, GIB);
+        try (Ops ops = cuda();
+                Activation taken = ops.activation(1, 1 << 20)) {
+            taken.buffer();
+            assertEquals(
+                    List.of(
+                            new BackendInfo.Hardware("device 0: emulated device 0", "compute capability 9.0", GIB, GIB - (4 << 20)),
+                            new BackendInfo.Hardware("device 1: emulated device 1", "compute capability 9.0", GIB, GIB - (4 << 20))),
+                    new CudaOpsProvider().hardware());
+        }
+        CudaLibrary.emulateDevices(1, 75, GIB);
+        assertEquals(
+                List.of(new BackendInfo.Hardware("device 0: emulated device 0", "compute capability 7.5", GIB, 0)),
+                new CudaOpsProvider().hardware());
+        CudaLibrary.emulateDevices(-1, 90, GIB);
+        assertEquals(List.of(), new CudaOpsProvider().hardware());
     }
 
     @Test

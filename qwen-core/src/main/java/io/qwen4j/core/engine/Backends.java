@@ -1,5 +1,6 @@
 package io.qwen4j.core.engine;
 
+import io.qwen4j.BackendInfo;
 import io.qwen4j.BackendUnavailableException;
 import io.qwen4j.Device;
 import io.qwen4j.QwenException;
@@ -18,7 +19,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** Finds the backend that computes. */
-final class Backends {
+public final class Backends {
     private static final Logger LOG = LoggerFactory.getLogger(Backends.class);
 
     private Backends() {}
@@ -64,6 +65,22 @@ final class Backends {
         Ops ops = best(others, new OpsOptions(settings.threads(), settings.instructionSet(), settings.activations()), problems);
         LOG.warn("backend: {}; not used: {}", ops.description(), String.join("; ", problems));
         return ops;
+    }
+
+    /** Implements {@link BackendInfo#all()}. */
+    public static List<BackendInfo> describe() {
+        List<OpsProvider> providers = new ArrayList<>(providers(new ArrayList<>()));
+        providers.sort(Comparator.comparingInt(OpsProvider::priority).reversed());
+        return providers.stream().map(Backends::describe).toList();
+    }
+
+    private static BackendInfo describe(OpsProvider provider) {
+        try {
+            return new BackendInfo(
+                    provider.device(), provider.unavailabilityCause().map(Backends::message).orElse(null), provider.hardware());
+        } catch (LinkageError e) {
+            return new BackendInfo(provider.device(), message(e), List.of());
+        }
     }
 
     private static void log(Ops ops, List<String> problems) {
@@ -121,7 +138,10 @@ final class Backends {
     }
 
     private static String reason(BackendUnavailableException e) {
-        Throwable cause = e.getCause() == null ? e : e.getCause();
+        return message(e.getCause() == null ? e : e.getCause());
+    }
+
+    private static String message(Throwable cause) {
         String message = cause.getMessage();
         return message == null ? cause.toString() : message.lines().findFirst().orElse(cause.toString());
     }
