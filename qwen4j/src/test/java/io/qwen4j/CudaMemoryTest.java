@@ -191,6 +191,19 @@ class CudaMemoryTest {
         assertTrue(hit > 15, hit + " allocations");
     }
 
+    /** Scratch is taken when it is first needed. */
+    @Test
+    void anAllocationThatFailsInAStepEndsItsRequestAlone() throws Exception {
+        unpack();
+        GenerationOptions one = GenerationOptions.builder().sampling(SamplingOptions.GREEDY).maxTokens(1).build();
+        try (QwenModel model = QwenModel.load(directory, cuda().build())) {
+            EmulatedDevice.failAllocation(1);
+            Generation failing = model.submit(new GenerationRequest.Tokens(List.of(1, 2, 3), one));
+            assertThrows(InsufficientMemoryException.class, failing::await);
+            assertEquals(1, model.submit(new GenerationRequest.Tokens(List.of(1, 2, 3), one)).await().tokens().size());
+        }
+    }
+
     @Test
     void aDeviceThatIsLostWhileLoadingIsToldAndLeavesNothing() throws Exception {
         unpack();

@@ -11,15 +11,15 @@ import org.jspecify.annotations.Nullable;
  * Reads tensors and sends them to a device in pieces. Each thread has two buffers in turn: while one is on its way, it reads into the other.
  *
  * <p>The floor is the bus. 15.2 GB, a 7B model in BF16, take 0.28 s on PCIe 5 x16 (about 55 GB/s) and 0.6 s on PCIe 4 (25 GB/s). A core
- * copies 5 to 8 GB/s out of the page cache, so that one thread takes 2 to 3 s, and eight keep up with either bus.
+ * copies 5 to 8 GB/s out of the page cache, so that one thread takes 2 to 3 s and six 0.3 to 0.5 s.
  */
 final class CudaUpload {
     // A copy of 16 MiB takes 0.3 ms, in which starting it and laying out its rows do not show.
     private static final long STAGING_BYTES = 16L << 20;
     private static final int STAGINGS_OF_THREAD = 2;
-    // Of all buffers. The system pins about 4 GB/s, so more would cost a model more time than it saves: 64 ms for all of it.
-    private static final long MOST_BYTES = 256L << 20;
-    // What a thread at least sends, lest pinning its buffers takes longer than reading without it.
+    // Of all buffers: what has to be laid out takes as much of the device on its way, which must fit into the margin of scratch_bytes.
+    private static final long MOST_BYTES = 192L << 20;
+    // What a thread at least sends: pinning its buffers takes about as long as copying four times as much.
     private static final long LEAST_OF_THREAD = 128L << 20;
 
     private final List<WeightUpload.Piece> pieces = new ArrayList<>();
