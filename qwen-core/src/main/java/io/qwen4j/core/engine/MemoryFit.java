@@ -24,7 +24,9 @@ import org.slf4j.LoggerFactory;
  */
 final class MemoryFit {
     /** Prefill slices where none are asked for, largest first. Below 64 tokens the weights are read more often than they are multiplied. */
-    private static final int[] SLICES = {512, 256, 128, 64};
+    private static final List<Integer> SLICES = List.of(512, 256, 128, 64);
+    /** Types of the cache where none is asked for, largest first. */
+    private static final List<KvCacheType> TYPES = List.of(KvCacheType.F16, KvCacheType.INT8);
 
     private static final Logger LOG = LoggerFactory.getLogger(MemoryFit.class);
     // They are one array of integers.
@@ -135,18 +137,14 @@ final class MemoryFit {
 
     /** What is tried, in this order. */
     private List<Choice> choices(LoadOptions asked) {
-        boolean device = !ops.hostMemory();
-        List<Choice> choices = new ArrayList<>();
-        for (KvCacheType type : asked.kvCache() != null ? List.of(asked.kvCache())
-                : device ? List.of(KvCacheType.F16, KvCacheType.INT8) : List.of(KvCacheType.F16)) {
-            for (int slice : SLICES) {
-                choices.add(new Choice(asked.prefillSlice() > 0 ? asked.prefillSlice() : slice, type));
-                if (asked.prefillSlice() > 0 || !device) {
-                    break;
-                }
-            }
-        }
-        return choices;
+        // On the host what is free is an estimate, and memory is rarely what is short.
+        int tries = ops.hostMemory() ? 1 : Integer.MAX_VALUE;
+        List<KvCacheType> types = asked.kvCache() != null ? List.of(asked.kvCache()) : TYPES;
+        List<Integer> slices = asked.prefillSlice() > 0 ? List.of(asked.prefillSlice()) : SLICES;
+        return types.stream()
+                .limit(tries)
+                .flatMap(type -> slices.stream().limit(tries).map(slice -> new Choice(slice, type)))
+                .toList();
     }
 
     private static String figures(long asked, long available) {
@@ -172,10 +170,7 @@ final class MemoryFit {
         boolean shortens = options.contextLength() == 0 && options.cacheTokens() == 0;
         int least = shortens ? Math.min(context, ContextPlan.SHORTEST_UNASKED) : context;
         MemoryNeeds needs = needs(ContextPlan.of(reach.config(), options, least, last.slice, last.type), availableBytes);
-        LoadOptions open = new LoadOptions(options.device(), options.instructionSet(), options.threads(), 0, 0, options.activations(),
-                options.kvCache() == KvCacheType.INT8 ? KvCacheType.INT8 : null, options.quantization(), options.yarn(), options.dualChunk(), options.sparsePrefill(), 0, options.maxConcurrent(),
-                options.queueLimit(), options.checkValues(), options.limits(), options.progress());
-        ContextPlan other = fit(open, availableBytes, new ArrayList<>());
+        ContextPlan other = fit(open(), availableBytes, new ArrayList<>());
         List<String> asked = asked();
         StringBuilder advice = new StringBuilder(asked.isEmpty()
                 ? "this is the least that it takes here"
@@ -187,6 +182,14 @@ final class MemoryFit {
             advice.append(ops.hostMemory() ? ", or on the Java backend a larger heap (-Xmx)" : ", or another device");
         }
         return needs.refusal(availableBytes, advice.toString());
+    }
+
+    /** The same options without those that take memory, but for what is as small as it can be. */
+    private LoadOptions open() {
+        KvCacheType type = options.kvCache() == KvCacheType.INT8 ? KvCacheType.INT8 : null;
+        return new LoadOptions(options.device(), options.instructionSet(), options.threads(), 0, 0, options.activations(), type,
+                options.quantization(), options.yarn(), options.dualChunk(), options.sparsePrefill(), 0, options.maxConcurrent(),
+                options.queueLimit(), options.checkValues(), options.limits(), options.progress());
     }
 
     private List<String> asked() {
