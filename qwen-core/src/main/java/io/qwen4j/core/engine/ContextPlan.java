@@ -22,6 +22,8 @@ import org.jspecify.annotations.Nullable;
 record ContextPlan(int contextLength, KvLayout layout, int maxTokens, int maxLogitsRows) {
     /** Without a wish, no longer than this: 32,768 tokens of a 7B model take 1.75 GiB in half precision. */
     static final int LONGEST_UNASKED = 32_768;
+    /** Different tokens of a request that penalties touch, on average over those of a step: 2 MB on host and device for 32 rows. */
+    private static final int APART_OF_ROW = 4096;
     /** A context that was not asked for is shortened to no less than this. */
     static final int SHORTEST_UNASKED = 2048;
 
@@ -67,6 +69,11 @@ record ContextPlan(int contextLength, KvLayout layout, int maxTokens, int maxLog
     int mostRuns(QwenConfig config, LoadOptions options) {
         QwenConfig.DualChunk chunks = config.rope().dualChunk();
         return KeyChoice.mostRuns(maxTokens, options.maxConcurrent(), chunks == null ? 0 : chunks.chunkLength());
+    }
+
+    /** Most ids of the rows of logits that penalties and bias may change; where there are more, a row is looked at as a whole. */
+    int mostApart() {
+        return maxLogitsRows * APART_OF_ROW;
     }
 
     /** Most prompt tokens of a step. */

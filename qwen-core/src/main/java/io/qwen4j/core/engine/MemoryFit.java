@@ -10,6 +10,7 @@ import io.qwen4j.core.model.MemoryNeeds;
 import io.qwen4j.core.model.QwenConfig;
 import io.qwen4j.core.model.QwenWeights;
 import io.qwen4j.core.model.SparseBudgets;
+import io.qwen4j.core.ops.LogitSelection;
 import io.qwen4j.core.ops.Ops;
 import java.util.ArrayList;
 import java.util.List;
@@ -217,6 +218,9 @@ final class MemoryFit {
                     : chosenBytes(sparse.within(plan.contextLength()), plan.mostRuns(config, asked), availableBytes);
             MemoryNeeds needs =
                     MemoryNeeds.of(weightBytes, config, ops, plan.maxTokens(), plan.maxLogitsRows(), plan.layout(), chosen);
+            if (ops.selectsLogits()) {
+                needs = needs.withMore(LogitSelection.bytes(plan.maxLogitsRows(), plan.mostApart()));
+            }
             needs.totalBytes();
             return needs;
         } catch (ArithmeticException e) {

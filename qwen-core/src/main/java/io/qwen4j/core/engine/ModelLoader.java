@@ -34,6 +34,7 @@ import java.util.OptionalInt;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Function;
+import java.util.function.IntSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -268,20 +269,29 @@ public final class ModelLoader {
         Placement.AttentionMaker<LayerAttention> attention = (ops, plan, taken) -> sparse == null
                 ? LayerAttention.DENSE
                 : taken.add(new ChosenAttention(ops, sparse.within(plan.contextLength()), plan.mostRuns(config, options)));
+        // A reward model's outputs are few.
+        IntSupplier named = config.head() == QwenConfig.Head.LANGUAGE ? () -> nameable(config, loading.await()) : null;
         Placement<LayerAttention> placed =
-                Placement.of(new Placement.Model(checkpoint, reach, options, sparse, progress), chosen, attention, owned);
+                Placement.of(new Placement.Model(checkpoint, reach, options, sparse, named, progress), chosen, attention, owned);
         ContextPlan plan = placed.plan();
         ModelTexts texts = loading.await();
         Tokenizer tokenizer = texts.tokenizer();
-        int nameable = tokenizer == null ? config.vocabularyRows() : tokenizer.vocabularySize();
+        int nameable = nameable(config, texts);
         ModelInfo info = info(checkpoint, reach, tokenizer, plan, placed.weights(), placed.ops());
         Engine.Limits limits = new Engine.Limits(
                 plan.contextLength(), plan.prefillSlice(options), options.maxConcurrent(), options.queueLimit(),
                 reach.plainLength(),
                 options.sparsePrefill() == null ? Engine.Limits.NEVER_SPARSE : options.sparsePrefill().threshold());
         KvPages pages = new KvPages(plan.layout().pages());
-        Engine engine = new Engine(info.name(), new DecoderModel(config, placed.decoder(), placed.batch(), owned), pages, limits, nameable);
+        StepModel model =
+                new DecoderModel(config, placed.decoder(), placed.batch(), placed.ops(), placed.selection(), owned);
+        Engine engine = new Engine(info.name(), model, pages, limits, nameable);
         return new Loaded(config, info, checkpoint.generationDefaults().sampling(), texts, nameable, options, engine);
+    }
+
+    /** Rows of the vocabulary that have a name. */
+    private static int nameable(QwenConfig config, ModelTexts texts) {
+        return texts.tokenizer() == null ? config.vocabularyRows() : texts.tokenizer().vocabularySize();
     }
 
     /** The token with which prompts without a template begin, if the tokenizer's files ask for one. */

@@ -15,7 +15,9 @@ import io.qwen4j.core.model.SparseBudgets;
 import io.qwen4j.core.ops.Batch;
 import io.qwen4j.core.ops.FreeList;
 import io.qwen4j.core.ops.KvCache;
+import io.qwen4j.core.ops.LogitSelection;
 import io.qwen4j.core.ops.Ops;
+import java.util.function.IntSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -25,10 +27,17 @@ import org.slf4j.LoggerFactory;
  *
  * @param ops the backend, another than the one that was chosen if that had no room and the choice was free
  * @param plan what fitted
+ * @param selection where the backend selects logits, if the model wants that
  * @param <A> how its tokens attend
  */
 record Placement<A extends LayerAttention>(
-        Ops ops, ContextPlan plan, QwenWeights weights, QwenDecoder decoder, Batch batch, A attention) {
+        Ops ops,
+        ContextPlan plan,
+        QwenWeights weights,
+        QwenDecoder decoder,
+        Batch batch,
+        A attention,
+        @Nullable LogitSelection selection) {
     private static final Logger LOG = LoggerFactory.getLogger(Placement.class);
     // Each but the first gives up at least a quarter of cache and activations, which leaves less than half of them.
     private static final int MOST_TRIES = 4;
@@ -38,10 +47,16 @@ record Placement<A extends LayerAttention>(
      *
      * @param reach what it was made for
      * @param sparse budgets of sparse prefill, or null if there is none
+     * @param nameableRows tells the rows of the vocabulary that have a name, asked last; or null if no logits are selected
      * @param progress hears of the weights
      */
     record Model(
-            Checkpoint checkpoint, LongContext reach, LoadOptions options, @Nullable SparseBudgets sparse, ProgressListener progress) {}
+            Checkpoint checkpoint,
+            LongContext reach,
+            LoadOptions options,
+            @Nullable SparseBudgets sparse,
+            @Nullable IntSupplier nameableRows,
+            ProgressListener progress) {}
 
     /** Makes an attention, and adds what it takes to {@code owned}. */
     interface AttentionMaker<A extends LayerAttention> {
@@ -107,7 +122,11 @@ record Placement<A extends LayerAttention>(
                 model.reach.config(), weights, ops, plan.maxTokens(), plan.maxLogitsRows(), cache, attention));
         Batch batch = owned.add(new Batch(
                 ops, plan.maxTokens(), model.options.maxConcurrent(), plan.pagesOfSequence(), KvPages.PAGE_TOKENS));
-        return new Placement<>(ops, plan, weights, decoder, batch, attention);
+        LogitSelection selection = model.nameableRows == null || !ops.selectsLogits()
+                ? null
+                : owned.add(new LogitSelection(
+                        ops, plan.maxLogitsRows(), plan.mostApart(), model.reach.config().vocabularyRows(), model.nameableRows.getAsInt()));
+        return new Placement<>(ops, plan, weights, decoder, batch, attention, selection);
     }
 
     /** A plan for less, where memory that was there when it was planned could not be had. */

@@ -57,7 +57,7 @@ final class Prefill<A extends LayerAttention> implements AutoCloseable {
             QwenConfig config = reach.config();
             SparseBudgets sparse = budgets.apply(config).within(tokens);
             Placement<A> placed = Placement.of(
-                    new Placement.Model(checkpoint, reach, options, sparse, options.progress()),
+                    new Placement.Model(checkpoint, reach, options, sparse, null, options.progress()),
                     chosen,
                     (ops, plan, taken) -> maker.apply(
                             new Parts(ops, config, sparse, plan.maxTokens(), plan.mostRuns(config, options), taken)),

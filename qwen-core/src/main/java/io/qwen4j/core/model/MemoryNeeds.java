@@ -38,6 +38,11 @@ public record MemoryNeeds(long weightBytes, long activationBytes, long cacheByte
                 weightBytes, Math.addExact(activations, chosenBytes), ops.cacheBytes(cache), Math.addExact(WORK_BYTES, scratch));
     }
 
+    /** The same with more activations. */
+    public MemoryNeeds withMore(long activations) {
+        return new MemoryNeeds(weightBytes, Math.addExact(activationBytes, activations), cacheBytes, scratchBytes);
+    }
+
     /** All of it, in bytes. */
     public long totalBytes() {
         return Math.addExact(Math.addExact(weightBytes, activationBytes), Math.addExact(cacheBytes, scratchBytes));
