@@ -155,7 +155,7 @@ QW_DEVICE void copy_rows(uint8_t* to, const uint8_t* from, int64_t row_bytes, in
     if (first < kRows) copy_async(to + (first * kPieces + (piece ^ swizzle<kPieces>(first))) * 16, next, first < there);
   }
   // Not unrolled: registers are for sums.
-  QW_UNROLL_BY(1) for (int i = 0; i < kCopies; i++) {
+  QW_ROLLED for (int i = 0; i < kCopies; i++) {
     const int row = first + i * kStep;
     copy_async(to + (row * kPieces + (piece ^ swizzle<kPieces>(row))) * 16, next, row < there);
     next += step;
@@ -166,7 +166,7 @@ QW_DEVICE void copy_rows(uint8_t* to, const uint8_t* from, int64_t row_bytes, in
 template <class S>
 QW_DEVICE void copy_pieces(uint8_t* to, const uint8_t* from, int64_t row_bytes, int there, bool inside) {
   there = inside ? there : 0;
-  QW_UNROLL_BY(1) for (int row = thread_index() % S::kTeamThreads; row < S::kRows; row += S::kTeamThreads) {
+  QW_ROLLED for (int row = thread_index() % S::kTeamThreads; row < S::kRows; row += S::kTeamThreads) {
     copy_async(to + row * S::kScaleRow, from + row * row_bytes, row < there);
   }
 }
@@ -203,7 +203,7 @@ QW_DEVICE void copy_stage(const GemmArgs& args, int64_t first_row, int first_slo
   copy_rows<S, S::kSlots, kInputPieces>(stage + S::kInputs, slots, columns, p.x.slots - first_slot, columns - column);
   QW_UNROLL for (int plane = 0; plane < S::kPlanes; plane++) {
     const float* from = plane == 0 ? p.x.scale : plane == 1 ? p.x.sum : p.x.low;
-    QW_UNROLL_BY(1) for (int item = thread_index() % S::kTeamThreads; item < S::kPlaneFloats / 4; item += S::kTeamThreads) {
+    QW_ROLLED for (int item = thread_index() % S::kTeamThreads; item < S::kPlaneFloats / 4; item += S::kTeamThreads) {
       const int j = item / (S::kSlots / 4), slot = first_slot + item % (S::kSlots / 4) * 4;
       copy_async(stage + S::kFirstPlane + (plane * S::kPlaneFloats + item * 4) * 4, from + (group + j) * p.x.slots + slot,
                  group + j < p.groups && slot < p.x.slots);
@@ -254,7 +254,7 @@ QW_DEVICE void make_factors(const GemmArgs& args, int at, const uint8_t* stage, 
   const int64_t super = (args.supers + group / 8 * args.super_bytes) % 16;
   const uint8_t* supers = stage + S::kScales + 16 * C::kScalePieces + super / 4 * 4;
   const auto word = [](const uint8_t* p) { return *reinterpret_cast<const uint32_t*>(p); };
-  QW_UNROLL_BY(1) for (int row = thread_index() % S::kTeamThreads; row < S::kRows; row += S::kTeamThreads) {
+  QW_ROLLED for (int row = thread_index() % S::kTeamThreads; row < S::kRows; row += S::kTeamThreads) {
     const int of_warp = row % S::kWarpRows;
     float* to = factors + row - of_warp + of_warp % 8 * (2 * S::kRowTiles) + of_warp / 8;
     const uint32_t of_super = C::kSupers ? word(supers + row * S::kScaleRow) >> super % 4 * 8 : 0;
@@ -417,7 +417,7 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kGemmThreads) multiply_tile(GemmArgs args) {
   // Copies run ahead: of stage `at` those of stage at + ahead begin. Stage s is in the ring's place (s - begin) % args.stages.
   const int ahead = args.stages - 1;
   int place = 0, next_place = 0;
-  QW_UNROLL_BY(1) for (int at = begin - ahead; at < end; at++) {
+  QW_ROLLED for (int at = begin - ahead; at < end; at++) {
     // With one stage its copies begin when all have left it; with more the next ones go where all have left before this barrier.
     if (at >= begin) {
       if (ahead > 0) wait_but(ahead - 1);
@@ -434,7 +434,7 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kGemmThreads) multiply_tile(GemmArgs args) {
     const uint8_t* stage = stages + place * S::kStageBytes;
     make_factors<kCodes, S>(args, at, stage, factors);
     team_barrier<S>();
-    QW_UNROLL_BY(1) for (int j = 0; j < kStageGroups; j++) multiply_group<kCodes, S>(stage, factors, row, slot, j, acc);
+    QW_ROLLED for (int j = 0; j < kStageGroups; j++) multiply_group<kCodes, S>(stage, factors, row, slot, j, acc);
     place = place == ahead ? 0 : place + 1;
     if constexpr (!S::kWarpTeams) {
       while (strand_begin(all, strand + 1) <= at) strand++;
@@ -471,7 +471,7 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kGemmThreads) multiply_tile(GemmArgs args) {
   };
   const IntegerProduct& p = args.p;
   const int64_t first_token = first_slot / p.x.sets;
-  QW_UNROLL_BY(1) for (int item = thread_index(); item < S::kRows * S::kSlots / p.x.sets; item += kGemmThreads) {
+  QW_ROLLED for (int item = thread_index(); item < S::kRows * S::kSlots / p.x.sets; item += kGemmThreads) {
     const int token = item / S::kRows, of = item % S::kRows;
     if (first_row + of >= p.rows || first_token + token >= p.x.tokens) continue;
     // Of tokens in two sets eight lie before the same eight again.

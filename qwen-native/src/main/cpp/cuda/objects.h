@@ -8,6 +8,7 @@
 #include "common/memory.h"
 #include "common/object.h"
 #include "cuda/device.h"
+#include "cuda/gemm_order.h"
 
 namespace qw::cuda {
 
@@ -122,7 +123,8 @@ struct Weight : Object {
   std::vector<std::shared_ptr<const DeviceMemory>> memory;
 };
 
-// Bytes of a file on their way to the device.
+// Bytes of a file on their way to the device. Each has a stream of its own: while the rows of one are laid out those of another are copied,
+// and none of it is in the way of operations. Several may be used at once, each by one thread.
 struct Staging : Object {
   static constexpr Kind kKind = kStaging;
   Staging(std::shared_ptr<Context> context, int64_t bytes);
@@ -130,8 +132,8 @@ struct Staging : Object {
   std::shared_ptr<Context> context;
   Memory host;
   bool pinned;
-  DeviceMemory device;
-  Mark taken;  // behind the kernel that read the device's part
+  DeviceMemory device;  // as much, taken when rows first have to be laid out
+  Stream stream;
 };
 
 enum KvType : int32_t { kKvF32, kKvF16, kKvBF16, kKvInt8, kKvTypes };
@@ -154,6 +156,10 @@ struct KvPages {
   int64_t page_bytes;
 };
 
+// Places and sizes, without memory. Throws kUnsupported for a shape without kernels.
+KvPages kv_pages(int32_t type, int64_t layers, int64_t pages, int64_t page_tokens, int64_t kv_heads, int64_t head_size);
+int64_t kv_bytes(const KvPages& pages);
+
 struct KvCache : Object {
   static constexpr Kind kKind = kKvCache;
   KvCache(std::shared_ptr<Context> context, int32_t type, int64_t layers, int64_t pages, int64_t page_tokens, int64_t kv_heads,
@@ -171,12 +177,19 @@ struct Backend : Object {
   SentInts batch;
   SentInts routing;
   SentInts tiles;
+  SentInts selection;
   SentInts attend_pieces;
   SentInts chosen_pieces;
   DeviceMemory quantized;       // activations of one linear operation
   DeviceMemory expert_results;  // of one operation of experts
+  DeviceMemory rounded;         // activations of one operation in 16 bits, see gemm.h
+  DeviceMemory gemm_parts;      // sums of splits
+  DeviceMemory decoded;         // rows of quantized weights in BF16
+  bool no_room_to_decode = false;
+  GemmOrder gemm_order;
   DeviceMemory attend_parts;
   DeviceMemory key_weights;
+  DeviceMemory selected;  // of parts of rows of logits
   std::vector<int32_t> ints;  // scratch of one operation
   std::vector<float> floats;
 };

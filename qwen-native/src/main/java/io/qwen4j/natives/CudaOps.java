@@ -8,6 +8,7 @@ import io.qwen4j.core.ops.Ints;
 import io.qwen4j.core.ops.KeyChoice;
 import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.KvLayout;
+import io.qwen4j.core.ops.LogitSelection;
 import io.qwen4j.core.ops.Routing;
 import io.qwen4j.core.ops.TensorSource;
 import io.qwen4j.core.ops.Weight;
@@ -26,9 +27,17 @@ final class CudaOps extends NativeOps {
     private final CudaDevice device;
     private final CudaBackend backend;
 
-    CudaOps(CudaDevice device, ActivationPrecision activations) {
+    private final int threads;
+
+    /**
+     * Makes a backend.
+     *
+     * @param threads that read weights
+     */
+    CudaOps(CudaDevice device, int threads, ActivationPrecision activations) {
         super(KINDS);
         this.device = device;
+        this.threads = threads;
         backend = new CudaBackend(device.index(), activations == ActivationPrecision.INT16);
     }
 
@@ -44,14 +53,14 @@ final class CudaOps extends NativeOps {
 
     @Override
     public long availableBytes() {
-        return CudaException.checkValue(CudaLibrary.deviceFreeBytes(device.index()), "memory of device " + device);
+        return device.freeBytes();
     }
 
     @Override
     public List<? extends Weight> matrices(List<? extends List<TensorSource>> matrices, LongConsumer progress) {
         long handle = backend.acquire();
         try {
-            return CudaUpload.matrices(this, handle, matrices, progress);
+            return CudaUpload.matrices(this, handle, threads, matrices, progress);
         } finally {
             backend.release();
         }
@@ -78,6 +87,24 @@ final class CudaOps extends NativeOps {
     @Override
     public Ints ints(int count) {
         return new CudaBuffer.Integers(backend, count);
+    }
+
+    @Override
+    public long cacheBytes(KvLayout layout) {
+        return CudaKvCache.bytes(layout);
+    }
+
+    @Override
+    public long scratchBytes(long activationBytes, KvLayout layout, boolean sparse) {
+        long handle = backend.acquire();
+        try {
+            return CudaException.checkValue(
+                    CudaLibrary.scratchBytes(
+                            handle, activationBytes, (long) layout.pages() * layout.pageTokens(), layout.headSize(), sparse),
+                    "scratch memory");
+        } finally {
+            backend.release();
+        }
     }
 
     @Override
@@ -253,6 +280,22 @@ final class CudaOps extends NativeOps {
         begin();
         try {
             CudaException.check(CudaLibrary.gatherOutputs(hold(backend), hold(x), hold(batch), hold(out)), "gatherOutputs");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public boolean selectsLogits() {
+        return true;
+    }
+
+    @Override
+    public void selectLogits(Activation logits, LogitSelection selection) {
+        begin();
+        try {
+            CudaException.check(
+                    CudaLibrary.selectLogits(hold(backend), hold(logits), hold(selection), hold(selection.found())), "selectLogits");
         } finally {
             end();
         }

@@ -38,11 +38,13 @@ class LinearTest {
     /**
      * Largest error of an output, relative to the deviation of a sum. Integer kernels round activations to 8 bits, half a percent of the deviation
      * (the root mean square is held to 1e-2); six deviations of that occur among the tens of thousands of outputs here. Eight bits more leave a
-     * hundredth of it.
+     * hundredth of it. A device multiplies many tokens with weights of 16 bits in BF16, which is a tenth of a percent; that of one product of
+     * large numbers is the bound here.
      */
-    private static double bound(WeightType type, ActivationPrecision precision) {
+    private static double bound(WeightType type, int tokens, ActivationPrecision precision) {
         if (!type.isQuantized()) {
-            return 2e-5;
+            boolean rounded = Instances.CUDA && tokens > 8 && type != WeightType.F32;
+            return rounded && precision == ActivationPrecision.INT8 ? 2.4e-2 : 2e-5;
         }
         return precision == ActivationPrecision.INT8 ? 4e-2 : 4e-4;
     }
@@ -77,7 +79,7 @@ class LinearTest {
                     for (int mode = 0; mode < 3; mode++) {
                         float[] expected = linear(java, List.of(w), bias, x, shape[1], y, mode);
                         float[] actual = linear(cpu, List.of(w), bias, x, shape[1], y, mode);
-                        assertWithin(expected, actual, bound(type, precision) * scale, what + ", mode " + mode);
+                        assertWithin(expected, actual, bound(type, shape[1], precision) * scale, what + ", mode " + mode);
                     }
                 }
             }
