@@ -112,9 +112,12 @@ void multiply_fragments(void* const* lanes, Value value) {
   }
   // Columns side by side are one vector of the host.
   for (int row = 0; row < 16; row++) {
+    Sum sums[8];
+    memcpy(sums, d[row], sizeof sums);
     for (int k = 0; k < 2 * kHalf; k++) {
-      for (int column = 0; column < 8; column++) d[row][column] += a[row][k] * b[k][column];
+      for (int column = 0; column < 8; column++) sums[column] += a[row][k] * b[k][column];
     }
+    memcpy(d[row], sums, sizeof sums);
   }
   for (int lane = 0; lane < kLanes; lane++) {
     const auto& p = *static_cast<const Product<Sum>*>(lanes[lane]);
