@@ -76,8 +76,11 @@ int32_t qwc_backend_wait(int64_t backend) {
   return operation(backend, [](Backend& b) { b.context->stream.wait(); });
 }
 
-int64_t qwc_scratch_bytes(int64_t backend, int64_t activation_bytes, int64_t cache_tokens, int64_t head_size, bool sparse) {
-  return guarded_value([&] { return scratch_bytes(object<Backend>(backend), activation_bytes, cache_tokens, head_size, sparse); });
+int64_t qwc_scratch_bytes(int64_t backend, int64_t activation_bytes, int32_t type, int64_t pages, int64_t page_tokens, int64_t kv_heads,
+                          int64_t head_size, bool sparse) {
+  return guarded_value([&] {
+    return scratch_bytes(object<Backend>(backend), activation_bytes, kv_pages(type, 1, pages, page_tokens, kv_heads, head_size), sparse);
+  });
 }
 
 int64_t qwc_segment_bytes(int32_t type, int64_t rows, int64_t columns) {

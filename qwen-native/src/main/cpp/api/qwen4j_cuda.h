@@ -52,7 +52,8 @@ void qwc_backend_free(int64_t backend);
 int32_t qwc_backend_wait(int64_t backend);
 
 // Memory that operations take beside what is made for them, and a margin.
-int64_t qwc_scratch_bytes(int64_t backend, int64_t activation_bytes, int64_t cache_tokens, int64_t head_size, bool sparse);
+int64_t qwc_scratch_bytes(int64_t backend, int64_t activation_bytes, int32_t type, int64_t pages, int64_t page_tokens, int64_t kv_heads,
+                          int64_t head_size, bool sparse);
 
 int64_t qwc_segment_bytes(int32_t type, int64_t rows, int64_t columns);
 int64_t qwc_arena_create(int64_t backend, int64_t bytes);

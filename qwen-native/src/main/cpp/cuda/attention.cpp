@@ -430,18 +430,4 @@ void attention(Backend& backend, Buffer& qkv, Buffer& rotations, const BatchView
   attend_all(call, &keys, args);
 }
 
-int64_t scratch_bytes(const Backend& backend, int64_t activation_bytes, int64_t cache_tokens, int64_t head_size, bool sparse) {
-  require(activation_bytes >= 0 && cache_tokens >= 0 && head_size >= 1, "a size is negative");
-  // Kernels, which the driver loads when they are first used, and its own tables; pieces of memory, each rounded up to 2 MiB; and what other
-  // processes take between the look at what is free and the last allocation.
-  constexpr int64_t kMargin = 192 << 20;
-  // Rounded activations take 1.25 bytes for 4, or 2.5; results of experts less than what the experts compute.
-  const int64_t operations = activation_bytes;
-  // Splits of attention are computed apart for less than two pieces on each processor, see DensePlan; memory grows by half more than needed.
-  const int64_t splits = times(2 * int64_t{backend.context->info.processors}, divide_up(cache_tokens, kSplitKeys));
-  const int64_t parts = times(splits, piece_rows(head_size) * (head_size + 2) * 6);
-  const int64_t choosing = sparse ? kMostWeightBytes / 2 * 3 + kMostTiles * static_cast<int64_t>(sizeof(ChosenTile)) / 2 * 3 : 0;
-  return plus(plus(kMargin, operations), plus(parts, choosing));
-}
-
 }  // namespace qw::cuda

@@ -17,9 +17,9 @@ void add_segment(Weight& weight, int32_t type, int64_t rows, const int32_t* orde
 // be filled again when its stream was waited for.
 void pack_rows(const Weight& weight, int64_t segment, int64_t first_row, int64_t rows, Staging& staging, int64_t bytes);
 
-// Memory of the device that operations take beside what was made for them, at most: of a decoder with so many bytes of activations, over a
-// cache of so many tokens.
-int64_t scratch_bytes(const Backend& backend, int64_t activation_bytes, int64_t cache_tokens, int64_t head_size, bool sparse);
+// Memory of the device that operations take beside what was made for them, at most: of a decoder with so many bytes of activations, over
+// such a cache.
+int64_t scratch_bytes(const Backend& backend, int64_t activation_bytes, const KvPages& kv, bool sparse);
 
 void embed(Backend& backend, const Weight& table, const BatchView& batch, Buffer& x);
 void rms_norm(Backend& backend, Buffer& x, int64_t rows, Buffer& gain, float epsilon, Buffer& y);

@@ -69,7 +69,8 @@ final class CudaLibrary {
     static native int await(long backend);
 
     @Name("qwc_scratch_bytes")
-    static native long scratchBytes(long backend, long activationBytes, long cacheTokens, long headSize, boolean sparse);
+    static native long scratchBytes(
+            long backend, long activationBytes, int type, long pages, long pageTokens, long kvHeads, long headSize, boolean sparse);
 
     @Name("qwc_segment_bytes")
     static native long segmentBytes(int type, long rows, long columns);

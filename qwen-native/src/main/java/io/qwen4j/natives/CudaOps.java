@@ -100,7 +100,8 @@ final class CudaOps extends NativeOps {
         try {
             return CudaException.checkValue(
                     CudaLibrary.scratchBytes(
-                            handle, activationBytes, (long) layout.pages() * layout.pageTokens(), layout.headSize(), sparse),
+                            handle, activationBytes, layout.type().ordinal(), layout.pages(), layout.pageTokens(), layout.kvHeads(),
+                            layout.headSize(), sparse),
                     "scratch memory");
         } finally {
             backend.release();
