@@ -20,7 +20,7 @@ for unit in device_cuda weights rows products attention sparse; do
         -c "$sources/cuda/$unit.cpp" -o "$build/$unit.o" &
     pids="$pids $!"
 done
-for unit in common/memory common/object common/batch common/routing common/choice cuda/objects api/qwen4j_cuda; do
+for unit in common/memory common/object common/batch common/routing common/choice cuda/objects cuda/steps cuda/uses api/qwen4j_cuda; do
     c++ "$@" -c "$sources/$unit.cpp" -o "$build/$(echo "$unit" | tr / _).o" &
     pids="$pids $!"
 done

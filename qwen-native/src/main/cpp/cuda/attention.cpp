@@ -1,6 +1,8 @@
 // Rotation, the KV cache, and attention over its pages.
 #include "cuda/attention.h"
 
+#include "cuda/steps.h"
+
 namespace qw::cuda {
 namespace {
 
@@ -150,6 +152,7 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) attend(AttendArgs args, const AttendPiece* 
   QW_SHARED uint32_t visible[kRows];
 
   const AttendPiece piece = pieces[block_x()];
+  if (piece.tokens == 0) return;
   const KvPages& kv = args.kv;
   const int size = kv.head_size;
   const int thread = thread_index();
@@ -327,12 +330,13 @@ int64_t rotation_width(const AttentionShape& s, const KvPages& kv) {
   return times((s.chunk_length == 0 ? int64_t{1} : int64_t{kRotations}) + (kv.type == kKvInt8 ? 1 : 0), s.head_size);
 }
 
-// The pieces of the slices that attend to all keys: first those that a block computes, then, where splits are computed apart, those
-// that merge them.
+// See plan_dense.
 struct DensePlan {
-  const AttentionCall& call;
+  const BatchView& batch;
+  const AttentionShape& shape;
   const ChoiceView* choice;
-  std::vector<int32_t>& ints = call.backend.ints;
+  int processors;
+  std::vector<int32_t>& ints;
   int64_t computed = 0;
   int64_t merged = 0;
   int64_t parts = 0;
@@ -344,20 +348,20 @@ struct DensePlan {
 
   template <class Fn>
   void each_piece(Fn fn) const {
-    const int64_t group = call.shape.heads / call.shape.kv_heads, rows = piece_rows(call.shape.head_size);
+    const int64_t group = shape.heads / shape.kv_heads, rows = piece_rows(shape.head_size);
     const int64_t heads_each = std::min(group, rows), tokens_each = rows / heads_each;
-    for (int64_t b = 0; b < call.batch.sequences; b++) {
+    for (int64_t b = 0; b < batch.sequences; b++) {
       if (choice != nullptr && choice->has_sequence(b)) continue;
-      const int64_t count = call.batch.starts[b + 1] - call.batch.starts[b];
+      const int64_t count = batch.starts[b + 1] - batch.starts[b];
       // Last tokens first: they see most and take longest.
       for (int64_t begin = (count - 1) / tokens_each * tokens_each; count > 0 && begin >= 0; begin -= tokens_each) {
         const int64_t tokens = std::min(tokens_each, count - begin);
-        const int64_t limit = int64_t{call.batch.cached[b]} + begin + 1;
-        for (int64_t head = 0; head < call.shape.heads; head += group) {
+        const int64_t limit = int64_t{batch.cached[b]} + begin + 1;
+        for (int64_t head = 0; head < shape.heads; head += group) {
           for (int64_t h = 0; h < group; h += heads_each) {
             AttendPiece piece{};
             piece.sequence = static_cast<int32_t>(b);
-            piece.token = static_cast<int32_t>(call.batch.starts[b] + begin);
+            piece.token = static_cast<int32_t>(batch.starts[b] + begin);
             piece.tokens = static_cast<int32_t>(tokens);
             piece.head = static_cast<int32_t>(head + h);
             piece.heads = static_cast<int32_t>(std::min(heads_each, group - h));
@@ -376,7 +380,7 @@ struct DensePlan {
     int64_t whole = 0;
     each_piece([&](const AttendPiece&) { whole++; });
     // Enough blocks for two on each processor; else splits are computed apart.
-    const bool cut = whole < 2 * call.backend.context->info.processors;
+    const bool cut = whole < 2 * processors;
     if (!cut) {
       each_piece([&](const AttendPiece& piece) { add(piece); });
       computed = whole;
@@ -406,21 +410,34 @@ struct DensePlan {
 // The slices that have no run of the choice.
 void attend_all(const AttentionCall& call, const ChoiceView* choice, AttendArgs args) {
   Backend& backend = call.backend;
-  DensePlan plan{call, choice};
-  plan.make();
-  if (plan.computed == 0) return;
+  DensePieces plan{};
+  if (const DensePieces* prepared = backend.steps->pieces(call.shape)) {
+    require(choice == nullptr, "a prepared step attends to all keys");
+    plan = *prepared;
+  } else {
+    plan = plan_dense(call.batch, call.shape, choice, backend.context->info.processors, backend.ints);
+    if (plan.computed == 0) return;
+    plan.data = backend.attend_pieces.send(backend.context, backend.ints);
+  }
   args.part_floats = piece_rows(call.shape.head_size) * (call.shape.head_size + 2);
   if (plan.parts > 0) backend.attend_parts.grow(backend.context, times(times(plan.parts, args.part_floats), 4));
   args.parts = reinterpret_cast<float*>(backend.attend_parts.data());
-  const int32_t* sent = backend.attend_pieces.send(backend.context, backend.ints);
   const Stream& stream = backend.context->stream;
-  launch_pieces(stream, args, sent, plan.computed, nullptr);
+  launch_pieces(stream, args, plan.data, plan.computed, nullptr);
   if (plan.merged == 0) return;
   launch(stream, "merge_splits", merge_splits, plan.merged, 1, 1, kThreads, args,
-         reinterpret_cast<const AttendPiece*>(sent + plan.computed * kPieceInts));
+         reinterpret_cast<const AttendPiece*>(plan.data + plan.computed * kPieceInts));
 }
 
 }  // namespace
+
+DensePieces plan_dense(const BatchView& batch, const AttentionShape& shape, const ChoiceView* choice, int processors,
+                       std::vector<int32_t>& ints) {
+  require(shape.kv_heads >= 1 && shape.heads >= 1 && shape.heads % shape.kv_heads == 0, "query heads are not a multiple of the kv heads");
+  DensePlan plan{batch, shape, choice, processors, ints};
+  plan.make();
+  return {nullptr, kPieceInts, plan.computed, plan.merged, plan.parts};
+}
 
 void launch_pieces(const Stream& stream, const AttendArgs& args, const int32_t* pieces, int64_t count, const ChosenTile* chosen) {
   if (count == 0) return;

@@ -10,7 +10,7 @@ set(QW_CUDA_KERNELS weights rows products attention sparse)
 
 # Without kernels; the same for devices and emulation.
 add_library(cuda_host OBJECT
-  common/memory.cpp common/object.cpp common/batch.cpp common/routing.cpp common/choice.cpp cuda/objects.cpp api/qwen4j_cuda.cpp)
+  common/memory.cpp common/object.cpp common/batch.cpp common/routing.cpp common/choice.cpp cuda/objects.cpp cuda/steps.cpp cuda/uses.cpp api/qwen4j_cuda.cpp)
 
 # Runs where it was built.
 list(TRANSFORM QW_CUDA_KERNELS REPLACE "(.+)" "cuda/\\1.cpp" OUTPUT_VARIABLE QW_CUDA_KERNEL_SOURCES)

@@ -155,9 +155,17 @@ QW_DEVICE uint32_t load1(const void* p) {
 }
 
 template <class... P, class... A>
-void launch(const Stream&, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads, A... arguments) {
-  auto body = [&] { kernel(arguments...); };
-  emulation::run_grid(name, x, y, z, threads, [](void* b) { (*static_cast<decltype(body)*>(b))(); }, &body);
+void launch(const Stream& stream, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads, A... arguments) {
+  const auto run = [=] {
+    const auto body = [&] { kernel(arguments...); };
+    emulation::run_grid(name, x, y, z, threads, [](void* b) { (*static_cast<decltype(body)*>(b))(); }, const_cast<void*>(static_cast<const void*>(&body)));
+  };
+  if (auto* nodes = emulation::recorded(stream.handle())) {
+    nodes->emplace_back(run);
+    return;
+  }
+  emulation::catch_up();
+  run();
 }
 
 #endif

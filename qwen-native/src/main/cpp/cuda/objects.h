@@ -1,7 +1,9 @@
 // The objects of the CUDA backend.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "common/column_order.h"
@@ -10,6 +12,9 @@
 #include "cuda/device.h"
 
 namespace qw::cuda {
+
+class BufferUses;
+class Steps;
 
 // A device and the stream on which everything of a backend runs; kept by all that was made with the backend.
 struct Context {
@@ -22,6 +27,11 @@ struct Context {
   const int device;
   const DeviceInfo info;
   Stream stream;
+  // How often memory of the device was freed: what was recorded before may use it. It is freed, and what was recorded is launched, under the lock.
+  std::atomic<int64_t> freed{0};
+  std::mutex freeing;
+  // Of the step that is recorded, or null.
+  BufferUses* uses = nullptr;
 };
 
 // Memory of the device.
@@ -81,7 +91,9 @@ struct Buffer : Object {
   operator IntArray();
 
  private:
+  friend class BufferUses;
   int64_t row_bytes() const { return columns * 4; }
+  void note_use(int64_t count, bool written);
   std::shared_ptr<Context> context_;
   DeviceMemory device_;
   Memory host_;
@@ -166,6 +178,7 @@ struct Backend : Object {
   static constexpr Kind kKind = kBackend;
   // fine: what 8 bits leave over of an activation gets 8 bits more
   Backend(int device, bool fine);
+  ~Backend();
   const std::shared_ptr<Context> context;
   const bool fine;
   SentInts batch;
@@ -179,6 +192,7 @@ struct Backend : Object {
   DeviceMemory key_weights;
   std::vector<int32_t> ints;  // scratch of one operation
   std::vector<float> floats;
+  std::unique_ptr<Steps> steps;
 };
 
 }  // namespace qw::cuda

@@ -43,6 +43,20 @@ void choose_keys(Backend& backend, Buffer& qkv, Buffer& rotations, const BatchVi
 void attention(Backend& backend, Buffer& qkv, Buffer& rotations, const BatchView& batch, const AttentionShape& shape, const KvCache& cache,
                int64_t layer, const IntArray* choice, Buffer& out, Buffer* log_sum_exp);
 
+// Pieces of the slices of a batch that attend to all keys: first those that a block computes, then, where splits are computed apart, those that
+// merge them.
+struct DensePieces {
+  const int32_t* data;  // on the device
+  int64_t piece_ints;   // integers of a piece
+  int64_t computed;
+  int64_t merged;
+  int64_t parts;        // results of splits that are kept
+};
+// Into `ints`; `data` is null. Without the slices that have runs of a choice, if there is one. A piece whose integers are all 0 computes
+// nothing.
+DensePieces plan_dense(const BatchView& batch, const AttentionShape& shape, const ChoiceView* choice, int processors,
+                       std::vector<int32_t>& ints);
+
 // Of a batch on the device.
 struct SentBatch {
   const int32_t* ids;          // [T]
@@ -51,7 +65,6 @@ struct SentBatch {
   const int32_t* pages;        // of sequence b from b * page_stride on
   int64_t page_stride;
 };
-// page_tokens: tokens of a page, so that only pages in use are sent
 SentBatch send_batch(Backend& backend, const BatchView& batch);
 
 inline void check_rows(const Buffer& buffer, int64_t rows, int64_t columns, const char* message) {
