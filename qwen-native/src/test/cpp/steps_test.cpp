@@ -34,9 +34,9 @@ namespace qw::test {
 namespace {
 
 constexpr int kKvTypes = 4, kKvInt8 = 3;
-constexpr int kHidden = 64, kHeads = 4, kKvHeads = 2, kSize = 16, kFfn = 96, kVocabulary = 50, kLayers = 2;
+constexpr int kHidden = 32, kHeads = 4, kKvHeads = 2, kSize = 16, kFfn = 32, kVocabulary = 40, kLayers = 2;
 constexpr int kWidth = (kHeads + 2 * kKvHeads) * kSize;
-constexpr int kPageTokens = 8, kMostPages = 128, kMostSequences = 5, kMostTokens = 320;
+constexpr int kPageTokens = 8, kMostPages = 64, kMostSequences = 5, kMostTokens = 768;
 constexpr float kScale = 0.25f;
 
 Checks checks;
@@ -115,6 +115,20 @@ class Model {
     }
     const int64_t ended = qwc_step_end(backend);
     return ended < 0 ? static_cast<int32_t>(-ended) : ended == 1 ? int32_t{kOk} : walk();
+  }
+
+  // Fills the cache with what no operation computed.
+  int32_t prime(const Step& step) {
+    fill(step);
+    qwc_buffer_look(qkv_);
+    float* values = reinterpret_cast<float*>(qwc_buffer_view(qkv_).data);
+    std::mt19937 random(3);
+    for (int64_t i = 0; i < rows_ * kWidth; i++) values[i] = static_cast<float>(static_cast<int32_t>(random())) * 0x1p-31f;
+    int32_t status = kOk;
+    for (int i = 0; i < kLayers && status == kOk; i++) {
+      status = qwc_rotate_and_store(backend, qkv_, layers_[i].bias, rotations_, batch, kHeads, kKvHeads, kSize, chunk_, cache_, i);
+    }
+    return status;
   }
 
   const float* look(int64_t of) {
@@ -247,30 +261,27 @@ int rows_of(const Step& step) {
   return static_cast<int>(rows);
 }
 
-// Sequences that begin with prompts, go on token by token or in slices of some, and end; up to a length across several splits and rooms.
-std::vector<Step> schedule(unsigned seed, int count, int longest) {
+constexpr int kPrimed = 250;
+
+// Sequences that begin with prompts, go on token by token or in slices of three, and end. Three begin with so many tokens in the cache that they
+// pass 256, where splits are merged and rooms grow.
+std::vector<Step> schedule(unsigned seed) {
   std::mt19937 random(seed);
-  std::vector<int> lengths(kMostSequences, 0);
+  std::vector<int> lengths{kPrimed, kPrimed + 1, kPrimed - 2, 0, 0};
   std::vector<Step> steps;
-  int most = 1;
-  for (int i = 0; i < count; i++) {
-    if (i % 25 == 0) most = 1 + static_cast<int>(random() % kMostSequences);
+  for (int i = 0; i < 64; i++) {
+    const int sequences = i < 32 ? 3 : 1 + i / 4 % kMostSequences, each = i % 16 == 15 ? 3 : 1;
     Step step;
-    const int each = random() % 20 == 0 ? 3 : 1;
-    for (int s = 0; s < most; s++) {
+    for (int s = 0; s < sequences; s++) {
       int& length = lengths[static_cast<size_t>(s)];
-      if (length + 10 > longest) length = 0;
-      const int tokens = length == 0 ? 1 + static_cast<int>(random() % (s == 0 ? 250 : 60)) : each;
+      if (length + each > kPrimed + 14) length = 0;
+      const int tokens = length > 0 ? each : 1 + static_cast<int>(random() % 20);
       Slice slice{s, length, {}};
       for (int t = 0; t < tokens; t++) slice.ids.push_back(static_cast<int>(random() % kVocabulary));
       length += tokens;
       step.push_back(slice);
     }
-    if (rows_of(step) <= kMostTokens) {
-      steps.push_back(step);
-    } else {
-      for (const Slice& s : step) lengths[static_cast<size_t>(s.sequence)] = 0;
-    }
+    steps.push_back(step);
   }
   return steps;
 }
@@ -289,26 +300,37 @@ bool same_logits(Model& a, Model& b, const Step& step, const char* what, size_t 
 
 void same_bits(int type, int chunk) {
   Model plain(type, chunk, false), model(type, chunk, true);
-  const std::vector<Step> steps = schedule(static_cast<unsigned>(10 * type + chunk), 260, 620);
+  const std::vector<Step> steps = schedule(static_cast<unsigned>(10 * type + chunk));
   const std::string what = "type " + std::to_string(type) + ", chunks of " + std::to_string(chunk);
+  Step primed;
+  for (int s = 0; s < 3; s++) primed.push_back({s, 0, std::vector<int>(kPrimed + 1)});
+  succeeds(plain.prime(primed), "filling a cache");
+  std::vector<std::vector<float>> expected;
+  for (const Step& step : steps) {
+    succeeds(plain.run(step), "a plain step");
+    const float* values = plain.look(plain.logits);
+    expected.emplace_back(values, values + rows_of(step) * kVocabulary);
+  }
   int64_t recorded = 0;
   for (int round = 0; round < 2; round++) {
+    succeeds(model.prime(primed), "filling a cache");
     const int64_t allocations = qwc_emulated_allocations();
-    int64_t replayed = 0, first = 0;
+    int64_t replayed = 0;
     for (size_t i = 0; i < steps.size(); i++) {
       host_allocations = 0;
-      if (!succeeds(plain.run(steps[i]), "a plain step") || !succeeds(model.run(steps[i]), "a step")) return;
-      first += model.taken == kFirst;
+      if (!succeeds(model.run(steps[i]), "a step")) return;
       if (model.taken == kReplayed) {
         replayed++;
         checks.expect(host_allocations == 0, "%s, step %zu: %ld allocations of the host", what.c_str(), i, static_cast<long>(host_allocations));
       }
       // Steps that nobody waits for follow each other, too.
-      if (i % 3 == 0 && !same_logits(plain, model, steps[i], what.c_str(), i)) return;
+      if (i % 4 == 3) {
+        const float* found = model.look(model.logits);
+        checks.expect(found != nullptr && memcmp(found, expected[i].data(), expected[i].size() * 4) == 0, "%s, step %zu: other bits", what.c_str(), i);
+      }
       if (i % 40 == 7) model.look(model.x);
     }
-    checks.expect(qwc_replayed_steps(model.backend) >= replayed && replayed > 100, "%s: %ld steps of %zu ran as recorded", what.c_str(),
-                  static_cast<long>(replayed), steps.size());
+    checks.expect(replayed > 30, "%s: %ld steps of %zu ran as recorded", what.c_str(), static_cast<long>(replayed), steps.size());
     if (round == 0) {
       recorded = qwc_recorded_steps(model.backend);
       checks.expect(recorded > 6, "%s: %ld steps were recorded", what.c_str(), static_cast<long>(recorded));
@@ -354,6 +376,10 @@ void life() {
   both(plain, model, {{0, 8, {1, 2, 3, 4, 5, 6, 7, 8, 9}}}, kPlain, "a long slice");
   checks.expect(qwc_step_end(model.backend) == -kInvalidArgument, "a step ends that did not begin");
   // Older graphs make room for newer ones.
+  Step primed;
+  for (int s = 0; s < kMostSequences; s++) primed.push_back({s, 0, std::vector<int>(20)});
+  succeeds(plain.prime(primed), "filling a cache");
+  succeeds(model.prime(primed), "filling a cache");
   const int64_t before = qwc_recorded_steps(model.backend);
   for (int round = 0; round < 2; round++) {
     for (int each = 1; each <= 8; each++) {
@@ -362,11 +388,9 @@ void life() {
         for (Slice& s : step) {
           for (int i = 1; i < each; i++) s.ids.push_back(i);
         }
-        for (int i = 0; i < 3; i++) {
-          succeeds(plain.run(step), "a plain step");
-          succeeds(model.run(step), "a step of many shapes");
-          same_logits(plain, model, step, "many shapes", static_cast<size_t>(each));
-        }
+        succeeds(plain.run(step), "a plain step");
+        for (int i = 0; i < 3; i++) succeeds(model.run(step), "a step of many shapes");
+        same_logits(plain, model, step, "many shapes", static_cast<size_t>(each));
       }
     }
   }
@@ -392,7 +416,10 @@ void refused() {
   both(plain, other, tokens(1, 0), kFirst, "the first step");
   other.disturb = [&] {
     const int64_t made = qwc_buffer_create(other.backend, 1, 1, false);
-    return made < 0 ? static_cast<int32_t>(-made) : int32_t{kOk};
+    if (made < 0) return static_cast<int32_t>(-made);
+    qwc_buffer_discard(made);
+    qwc_buffer_free(made);
+    return int32_t{kOk};
   };
   both(plain, other, tokens(1, 1), kRecorded, "a step that takes memory");
   checks.expect(last_error().find("cannot be recorded") != std::string::npos, "told as: %s", last_error().c_str());
@@ -448,8 +475,9 @@ int main() {
   using namespace qw::test;
   emulated = qwc_emulated_bytes() >= 0;
   for (int type = 0; type < kKvTypes; type++) {
-    for (int chunk : {0, 100}) same_bits(type, chunk);
+    same_bits(type, 0);
   }
+  same_bits(kKvInt8, 100);
   life();
   refused();
   if (emulated) failures();

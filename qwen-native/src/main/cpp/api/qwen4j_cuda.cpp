@@ -88,7 +88,6 @@ int64_t qwc_step_begin(int64_t backend, int64_t walk, int64_t batch, int64_t hea
 int64_t qwc_step_end(int64_t backend) {
   return guarded_value([&] {
     Backend& b = object<Backend>(backend);
-    b.context->use();
     if (b.steps->end()) return int64_t{1};
     keep(kInternal, b.steps->problem().c_str());
     return int64_t{0};

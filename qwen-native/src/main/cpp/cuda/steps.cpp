@@ -1,7 +1,6 @@
 #include "cuda/steps.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace qw::cuda {
 namespace {
@@ -14,7 +13,7 @@ constexpr int64_t kMostSliceTokens = 8;
 constexpr int kMostRefusals = 3;
 constexpr int64_t kFirstBytes = 256 << 10;
 constexpr int64_t kLeastPages = 16;
-constexpr int64_t kLeastPieces = 64;
+constexpr int64_t kLeastPieces = 8;
 
 int64_t room(int64_t count, int64_t least) {
   int64_t rounded = least;
@@ -151,6 +150,7 @@ bool Steps::end() {
   }
   state_ = kIdle;
   try {
+    context.use();
     Graph graph = context.stream.end_capture();
     const std::lock_guard<std::mutex> lock(context.freeing);
     if (context.freed != freed_) throw Failure(kInternal, "memory of the device was freed while a step was recorded");
@@ -158,6 +158,7 @@ bool Steps::end() {
     context.uses = nullptr;
     entry.graph = std::move(graph);
   } catch (const Failure& e) {
+    context.stream.abandon_capture();
     undo();
     if (e.status() == kDeviceLost) throw;
     problem_ = e.what();
