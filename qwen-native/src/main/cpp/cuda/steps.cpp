@@ -52,6 +52,7 @@ Steps::Steps(Backend& backend) : backend_(backend) { entries_.reserve(kMostGraph
 
 Steps::~Steps() {
   try {
+    abandon();
     backend_.context->use();
     backend_.context->stream.wait();
   } catch (const Failure&) {

@@ -62,6 +62,28 @@ final class CudaLibrary {
     @Name("qwc_backend_wait")
     static native int await(long backend);
 
+    @Name("qwc_emulated_allocations")
+    static native long emulatedAllocations();
+
+    @Name("qwc_step_begin")
+    static native long beginStep(
+            long backend, long walk, long batch, long heads, long kvHeads, long headSize, long chunkLength, long cache);
+
+    @Name("qwc_step_end")
+    static native long endStep(long backend);
+
+    @Name("qwc_step_abandon")
+    static native int abandonStep(long backend);
+
+    @Name("qwc_step_refuse")
+    static native int refuseStep(long backend);
+
+    @Name("qwc_recorded_steps")
+    static native long recordedSteps(long backend);
+
+    @Name("qwc_replayed_steps")
+    static native long replayedSteps(long backend);
+
     @Name("qwc_segment_bytes")
     static native long segmentBytes(int type, long rows, long columns);
 

@@ -10,6 +10,7 @@ import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.KvLayout;
 import io.qwen4j.core.ops.Routing;
 import io.qwen4j.core.ops.TensorSource;
+import io.qwen4j.core.ops.Walk;
 import io.qwen4j.core.ops.Weight;
 import java.util.List;
 import java.util.function.LongConsumer;
@@ -25,11 +26,13 @@ final class CudaOps extends NativeOps {
 
     private final CudaDevice device;
     private final CudaBackend backend;
+    private final CudaSteps steps;
 
     CudaOps(CudaDevice device, ActivationPrecision activations) {
         super(KINDS);
         this.device = device;
         backend = new CudaBackend(device.index(), activations == ActivationPrecision.INT16);
+        steps = new CudaSteps(backend);
     }
 
     @Override
@@ -256,6 +259,30 @@ final class CudaOps extends NativeOps {
         } finally {
             end();
         }
+    }
+
+    @Override
+    public void repeat(Walk walk, Batch batch, AttentionShape shape, KvCache cache) {
+        steps.repeat(this, walk, batch, shape, cache);
+    }
+
+    /** See {@code qwc_step_begin}. */
+    long beginStep(Walk walk, Batch batch, AttentionShape shape, KvCache cache) {
+        begin();
+        try {
+            return CudaException.checkNumber(
+                    CudaLibrary.beginStep(
+                            hold(backend), walk.id(), hold(batch), shape.heads(), shape.kvHeads(), shape.headSize(), shape.chunkLength(),
+                            hold(cache)),
+                    "a step");
+        } finally {
+            end();
+        }
+    }
+
+    /** What became of the steps of this backend. */
+    CudaSteps steps() {
+        return steps;
     }
 
     @Override
