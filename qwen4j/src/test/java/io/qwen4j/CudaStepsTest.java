@@ -41,7 +41,7 @@ class CudaStepsTest {
     private static final int PAGES = 48;
     private static final int MAX_TOKENS = 64;
     private static final int SEQUENCES = 3;
-    private static final int VOCABULARY = 60;
+    private static final int VOCABULARY = 300;
 
     @TempDir
     private Path directory;
@@ -118,7 +118,7 @@ class CudaStepsTest {
 
     private Path write() {
         Path file = directory.resolve("m.gguf");
-        Synthesizer.synthesizeFile("steps", config(new QwenConfig.Rope(1e6, null)), 40, WeightType.Q8_0, 5, file, ProgressListener.none());
+        Synthesizer.synthesizeFile("steps", config(new QwenConfig.Rope(1e6, null)), 260, WeightType.Q8_0, 5, file, ProgressListener.none());
         return file;
     }
 
