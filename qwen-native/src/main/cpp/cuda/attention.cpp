@@ -1,6 +1,5 @@
 // Rotation, the KV cache, and attention over its pages.
-#include "cuda/attention.h"
-
+#include "cuda/attention_plan.h"
 #include "cuda/steps.h"
 
 namespace qw::cuda {
@@ -330,114 +329,25 @@ int64_t rotation_width(const AttentionShape& s, const KvPages& kv) {
   return times((s.chunk_length == 0 ? int64_t{1} : int64_t{kRotations}) + (kv.type == kKvInt8 ? 1 : 0), s.head_size);
 }
 
-// See plan_dense.
-struct DensePlan {
-  const BatchView& batch;
-  const AttentionShape& shape;
-  const ChoiceView* choice;
-  int processors;
-  std::vector<int32_t>& ints;
-  int64_t computed = 0;
-  int64_t merged = 0;
-  int64_t parts = 0;
-
-  void add(const AttendPiece& piece) {
-    const int32_t* values = reinterpret_cast<const int32_t*>(&piece);
-    ints.insert(ints.end(), values, values + kPieceInts);
-  }
-
-  template <class Fn>
-  void each_piece(Fn fn) const {
-    const int64_t group = shape.heads / shape.kv_heads, rows = piece_rows(shape.head_size);
-    const int64_t heads_each = std::min(group, rows), tokens_each = rows / heads_each;
-    for (int64_t b = 0; b < batch.sequences; b++) {
-      if (choice != nullptr && choice->has_sequence(b)) continue;
-      const int64_t count = batch.starts[b + 1] - batch.starts[b];
-      // Last tokens first: they see most and take longest.
-      for (int64_t begin = (count - 1) / tokens_each * tokens_each; count > 0 && begin >= 0; begin -= tokens_each) {
-        const int64_t tokens = std::min(tokens_each, count - begin);
-        const int64_t limit = int64_t{batch.cached[b]} + begin + 1;
-        for (int64_t head = 0; head < shape.heads; head += group) {
-          for (int64_t h = 0; h < group; h += heads_each) {
-            AttendPiece piece{};
-            piece.sequence = static_cast<int32_t>(b);
-            piece.token = static_cast<int32_t>(batch.starts[b] + begin);
-            piece.tokens = static_cast<int32_t>(tokens);
-            piece.head = static_cast<int32_t>(head + h);
-            piece.heads = static_cast<int32_t>(std::min(heads_each, group - h));
-            piece.limit = static_cast<int32_t>(limit);
-            piece.split_end = static_cast<int32_t>(divide_up(limit + tokens - 1, kSplitKeys));
-            piece.part = -1;
-            fn(piece);
-          }
-        }
-      }
-    }
-  }
-
-  void make() {
-    ints.clear();
-    int64_t whole = 0;
-    each_piece([&](const AttendPiece&) { whole++; });
-    // Enough blocks for two on each processor; else splits are computed apart.
-    const bool cut = whole < 2 * processors;
-    if (!cut) {
-      each_piece([&](const AttendPiece& piece) { add(piece); });
-      computed = whole;
-      return;
-    }
-    each_piece([&](AttendPiece piece) {
-      const int32_t splits = piece.split_end;
-      for (int32_t s = 0; s < splits; s++) {
-        piece.split_begin = s;
-        piece.split_end = s + 1;
-        piece.part = splits == 1 ? -1 : static_cast<int32_t>(parts++);
-        add(piece);
-        computed++;
-      }
-    });
-    parts = 0;
-    each_piece([&](AttendPiece piece) {
-      if (piece.split_end == 1) return;
-      piece.part = static_cast<int32_t>(parts);
-      parts += piece.split_end;
-      add(piece);
-      merged++;
-    });
-  }
-};
-
 // The slices that have no run of the choice.
-void attend_all(const AttentionCall& call, const ChoiceView* choice, AttendArgs args) {
+void attend_all(const AttentionCall& call, const ChoiceView* choice, const AttendArgs& args) {
   Backend& backend = call.backend;
-  DensePieces plan{};
-  if (const DensePieces* prepared = backend.steps->pieces(call.shape)) {
+  if (const DensePlan* prepared = backend.steps->plan(call.shape)) {
     require(choice == nullptr, "a prepared step attends to all keys");
-    plan = *prepared;
-  } else {
-    plan = plan_dense(call.batch, call.shape, choice, backend.context->info.processors, backend.ints);
-    if (plan.computed == 0) return;
-    plan.data = backend.attend_pieces.send(backend.context, backend.ints);
+    run_dense(call, args, *prepared);
+    return;
   }
-  args.part_floats = piece_rows(call.shape.head_size) * (call.shape.head_size + 2);
-  if (plan.parts > 0) backend.attend_parts.grow(backend.context, times(times(plan.parts, args.part_floats), 4));
-  args.parts = reinterpret_cast<float*>(backend.attend_parts.data());
-  const Stream& stream = backend.context->stream;
-  launch_pieces(stream, args, plan.data, plan.computed, nullptr);
-  if (plan.merged == 0) return;
-  launch(stream, "merge_splits", merge_splits, plan.merged, 1, 1, kThreads, args,
-         reinterpret_cast<const AttendPiece*>(plan.data + plan.computed * kPieceInts));
+  DensePlan plan = plan_dense(call.batch, call.shape, args.kv, backend.fine, choice, backend.context->info.processors, backend.ints);
+  if (backend.ints.empty()) return;
+  const int32_t* sent = backend.attend_pieces.send(backend.context, backend.ints);
+  for (DensePieces& pieces : plan.of) {
+    pieces.data = sent;
+    sent += (pieces.computed + pieces.merged) * pieces.piece_ints;
+  }
+  run_dense(call, args, plan);
 }
 
 }  // namespace
-
-DensePieces plan_dense(const BatchView& batch, const AttentionShape& shape, const ChoiceView* choice, int processors,
-                       std::vector<int32_t>& ints) {
-  require(shape.kv_heads >= 1 && shape.heads >= 1 && shape.heads % shape.kv_heads == 0, "query heads are not a multiple of the kv heads");
-  DensePlan plan{batch, shape, choice, processors, ints};
-  plan.make();
-  return {nullptr, kPieceInts, plan.computed, plan.merged, plan.parts};
-}
 
 void launch_pieces(const Stream& stream, const AttendArgs& args, const int32_t* pieces, int64_t count, const ChosenTile* chosen) {
   if (count == 0) return;
@@ -449,6 +359,11 @@ void launch_pieces(const Stream& stream, const AttendArgs& args, const int32_t* 
   } else {
     launch_attend<256>(stream, args, first, count, chosen);
   }
+}
+
+void launch_merge(const Stream& stream, const AttendArgs& args, const int32_t* pieces, int64_t count) {
+  if (count == 0) return;
+  launch(stream, "merge_splits", merge_splits, count, 1, 1, kThreads, args, reinterpret_cast<const AttendPiece*>(pieces));
 }
 
 AttentionCall checked_call(Backend& backend, Buffer& qkv, Buffer& rotations, const BatchView& batch, const AttentionShape& shape,

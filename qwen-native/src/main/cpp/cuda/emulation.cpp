@@ -2,8 +2,10 @@
 
 #include <sys/mman.h>
 
+#include <cstring>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "common/status.h"
 
@@ -50,17 +52,29 @@ constexpr size_t kStackBytes = 64 << 10;
 
 enum State { kReady, kAtBarrier, kDone };
 
+using Together = void (*)(void* const* lanes);
+
+struct Copy {
+  uint8_t* to;
+  const void* from;
+  int group;
+};
+
 struct Fiber {
   void* stack;
   State state;
   int exchanges;
+  int group;  // of copies, that is not ended
+  std::vector<Copy> copies;
 };
 
 struct Warp {
   int arrived;
   int ended;
   int generation;
+  Together run;  // what the lanes that are there wait to do as one; null for an exchange
   uint32_t values[2][kLanes];
+  void* operands[kLanes];
 };
 
 std::mutex grids;
@@ -71,6 +85,8 @@ void* scheduler = nullptr;
 void (*body_of_grid)(void*) = nullptr;
 void* argument_of_grid = nullptr;
 const char* failure = nullptr;
+alignas(1024) uint8_t shared_memory[kMostSharedBytes];
+int64_t shared_bytes_of_grid = 0;
 
 void leave() { qw_switch_stack(&fibers[place.thread].stack, scheduler); }
 
@@ -124,8 +140,13 @@ void run_warp(int first) {
 }
 
 void run_block(int threads) {
-  for (int i = 0; i < threads; i++) fibers[i].state = kReady;
+  for (int i = 0; i < threads; i++) {
+    fibers[i].state = kReady;
+    fibers[i].group = 0;
+    fibers[i].copies.clear();
+  }
   for (int i = 0; i < threads / kLanes; i++) warps[i] = Warp{};
+  memset(shared_memory, 0xff, static_cast<size_t>(shared_bytes_of_grid));
   while (true) {
     int waiting = 0;
     for (int i = 0; i < threads && failure == nullptr; i += kLanes) run_warp(i);
@@ -136,11 +157,32 @@ void run_block(int threads) {
   }
 }
 
+// Marks the lane as arrived to do what the others do; returns the generation that ends when all have.
+int arrive(Warp& warp, Together run) {
+  if (warp.ended != 0) {
+    failure = "lanes exchange values with lanes that have ended";
+    leave();
+  }
+  if (warp.arrived != 0 && warp.run != run) {
+    failure = "lanes of a warp wait to do different things";
+    leave();
+  }
+  warp.run = run;
+  return warp.generation;
+}
+
+void complete(Warp& warp) {
+  warp.arrived = 0;
+  warp.generation++;
+}
+
 }  // namespace
 
-void run_grid(const char* kernel, int64_t x, int64_t y, int64_t z, int threads, void (*body)(void*), void* argument) {
+void run_grid(const char* kernel, int64_t x, int64_t y, int64_t z, int threads, int64_t shared_bytes, void (*body)(void*), void* argument) {
   emulate_call(kernel);
   const std::lock_guard<std::mutex> lock(grids);
+  require(shared_bytes >= 0 && shared_bytes <= kMostSharedBytes, "a block has at most 227 KB of shared memory");
+  shared_bytes_of_grid = shared_bytes;
   require(threads >= kLanes && threads <= kMostThreads && threads % kLanes == 0, "a block has 32 to 1024 threads in whole warps");
   require(x >= 1 && x <= INT32_MAX && y >= 1 && y <= 65535 && z >= 1 && z <= 65535, "a grid has a size that no device takes");
   if (stacks == nullptr) make_fibers();
@@ -168,21 +210,50 @@ void barrier() {
 uint32_t exchange(uint32_t value, int from) {
   const int thread = place.thread;
   Warp& warp = warps[thread / kLanes];
-  if (warp.ended != 0) {
-    failure = "lanes exchange values with lanes that have ended";
-    leave();
-  }
+  const int generation = arrive(warp, nullptr);
   // Two sets of values in turn: a lane may give its next one before others have read this one.
   uint32_t* values = warp.values[fibers[thread].exchanges++ & 1];
   values[thread % kLanes] = value;
-  const int generation = warp.generation;
-  if (++warp.arrived == kLanes) {
-    warp.arrived = 0;
-    warp.generation++;
-  }
+  if (++warp.arrived == kLanes) complete(warp);
   while (warp.generation == generation) leave();
   return values[from];
 }
+
+void together(void* operands, Together run) {
+  Warp& warp = warps[place.thread / kLanes];
+  const int generation = arrive(warp, run);
+  warp.operands[place.thread % kLanes] = operands;
+  if (++warp.arrived == kLanes) {
+    run(warp.operands);
+    complete(warp);
+  }
+  while (warp.generation == generation) leave();
+}
+
+void begin_copy(void* shared, const void* from) {
+  if (reinterpret_cast<uintptr_t>(shared) % 16 != 0 || reinterpret_cast<uintptr_t>(from) % 16 != 0) __builtin_trap();
+  memset(shared, 0xff, 16);
+  Fiber& fiber = fibers[place.thread];
+  fiber.copies.push_back({static_cast<uint8_t*>(shared), from, fiber.group});
+}
+
+void end_copies() { fibers[place.thread].group++; }
+
+void wait_copies(int left) {
+  Fiber& fiber = fibers[place.thread];
+  size_t done = 0;
+  for (; done < fiber.copies.size() && fiber.copies[done].group < fiber.group - left; done++) {
+    const Copy& copy = fiber.copies[done];
+    if (copy.from == nullptr) {
+      memset(copy.to, 0, 16);
+    } else {
+      memcpy(copy.to, copy.from, 16);
+    }
+  }
+  fiber.copies.erase(fiber.copies.begin(), fiber.copies.begin() + static_cast<std::ptrdiff_t>(done));
+}
+
+uint8_t* launch_shared() { return shared_memory; }
 
 }  // namespace emulation
 }  // namespace qw::cuda

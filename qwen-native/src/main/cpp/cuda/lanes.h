@@ -15,7 +15,10 @@
 #define QW_DEVICE __device__ __forceinline__
 #define QW_SHARED __shared__
 #define QW_LAUNCH_BOUNDS(threads) __launch_bounds__(threads, 1)
+#define QW_LAUNCH_BOUNDS_TOGETHER(threads, blocks) __launch_bounds__(threads, blocks)  // blocks for which a processor has registers
 #define QW_UNROLL _Pragma("unroll")
+#define QW_UNROLL_TWO _Pragma("unroll 2")
+#define QW_ROLLED _Pragma("unroll 1")
 #else
 #include "cuda/emulation.h"
 
@@ -23,15 +26,21 @@
 #define QW_DEVICE inline
 #define QW_SHARED static
 #define QW_LAUNCH_BOUNDS(threads)
+#define QW_LAUNCH_BOUNDS_TOGETHER(threads, blocks)
 #define QW_UNROLL
+#define QW_UNROLL_TWO
+#define QW_ROLLED
 #endif
 
 namespace qw::cuda {
 
 constexpr int kLanes = 32;
 
-struct Words4 {
+struct alignas(16) Words4 {
   uint32_t x, y, z, w;
+};
+struct alignas(8) Pair {
+  float x, y;
 };
 
 #if defined(__CUDACC__)
@@ -55,8 +64,19 @@ QW_DEVICE float not_a_number() { return __int_as_float(0x7fc00000); }
 QW_DEVICE float infinity() { return __int_as_float(0x7f800000); }
 QW_DEVICE uint32_t bits_of(float value) { return __float_as_uint(value); }
 QW_DEVICE float float_of(uint32_t bits) { return __uint_as_float(bits); }
+QW_DEVICE uint64_t bits_of(double value) { return static_cast<uint64_t>(__double_as_longlong(value)); }
+QW_DEVICE double double_of(uint64_t bits) { return __longlong_as_double(static_cast<long long>(bits)); }
 QW_DEVICE float round_to_even(float value) { return rintf(value); }
 QW_DEVICE float exponential(float value) { return expf(value); }
+// 2^value within 2^-22, zero where it is below 2^-126.
+QW_DEVICE float power_of_two(float value) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(value));
+  return power;
+}
+QW_DEVICE double exponential(double value) { return exp(value); }
+// Of integers: their sum does not depend on the order. Returns what was there.
+QW_DEVICE int add_atomically(int* to, int value) { return atomicAdd(to, value); }
 QW_DEVICE float logarithm(float value) { return logf(value); }
 QW_DEVICE float inverse_root(float value) { return __fdiv_rn(1.f, __fsqrt_rn(value)); }
 QW_DEVICE float larger(float a, float b) { return fmaxf(a, b); }
@@ -68,10 +88,22 @@ QW_DEVICE Words4 load4(const void* p) {
 }
 QW_DEVICE uint32_t load1(const void* p) { return __ldg(static_cast<const uint32_t*>(p)); }
 
+// Shared memory whose size the launch tells, at an address that is a multiple of 1024.
+QW_DEVICE uint8_t* launch_shared() {
+  extern __shared__ __align__(1024) uint8_t memory[];
+  return memory;
+}
+
+// shared_bytes: of launch_shared, for each block
 template <class... P, class... A>
-void launch(const Stream& stream, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads, A... arguments) {
-  kernel<<<dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z)), static_cast<unsigned>(threads), 0,
-           static_cast<cudaStream_t>(stream.handle())>>>(arguments...);
+void launch_sharing(const Stream& stream, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads,
+                    int64_t shared_bytes, A... arguments) {
+  // More than 48 KB must be asked for.
+  if (shared_bytes > 48 << 10) {
+    check_launch(static_cast<int>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes))), name);
+  }
+  kernel<<<dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z)), static_cast<unsigned>(threads),
+           static_cast<size_t>(shared_bytes), static_cast<cudaStream_t>(stream.handle())>>>(arguments...);
   check_launch(static_cast<int>(cudaGetLastError()), name);
 }
 
@@ -91,6 +123,16 @@ QW_DEVICE uint32_t bits_of(float value) {
 QW_DEVICE float float_of(uint32_t bits) {
   float value;
   memcpy(&value, &bits, 4);
+  return value;
+}
+QW_DEVICE uint64_t bits_of(double value) {
+  uint64_t bits;
+  memcpy(&bits, &value, 8);
+  return bits;
+}
+QW_DEVICE double double_of(uint64_t bits) {
+  double value;
+  memcpy(&value, &bits, 8);
   return value;
 }
 QW_DEVICE float exchange(float value, int mask) {
@@ -136,6 +178,13 @@ QW_DEVICE float not_a_number() { return __builtin_nanf(""); }
 QW_DEVICE float infinity() { return __builtin_inff(); }
 QW_DEVICE float round_to_even(float value) { return std::nearbyint(value); }
 QW_DEVICE float exponential(float value) { return std::exp(value); }
+QW_DEVICE float power_of_two(float value) { return value < -126.f ? 0.f : std::exp2(value); }
+QW_DEVICE double exponential(double value) { return std::exp(value); }
+QW_DEVICE int add_atomically(int* to, int value) {
+  const int before = *to;
+  *to = before + value;
+  return before;
+}
 QW_DEVICE float logarithm(float value) { return std::log(value); }
 QW_DEVICE float inverse_root(float value) { return 1.f / std::sqrt(value); }
 QW_DEVICE float larger(float a, float b) { return std::fmax(a, b); }
@@ -154,11 +203,14 @@ QW_DEVICE uint32_t load1(const void* p) {
   return word;
 }
 
+QW_DEVICE uint8_t* launch_shared() { return emulation::launch_shared(); }
+
 template <class... P, class... A>
-void launch(const Stream& stream, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads, A... arguments) {
+void launch_sharing(const Stream& stream, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads,
+                    int64_t shared_bytes, A... arguments) {
   const auto run = [=] {
-    const auto body = [&] { kernel(arguments...); };
-    emulation::run_grid(name, x, y, z, threads, [](void* b) { (*static_cast<decltype(body)*>(b))(); }, const_cast<void*>(static_cast<const void*>(&body)));
+    auto body = [&] { kernel(arguments...); };
+    emulation::run_grid(name, x, y, z, threads, shared_bytes, [](void* b) { (*static_cast<decltype(body)*>(b))(); }, &body);
   };
   if (auto* nodes = emulation::recorded(stream.handle())) {
     nodes->emplace_back(run);
@@ -169,6 +221,11 @@ void launch(const Stream& stream, const char* name, void (*kernel)(P...), int64_
 }
 
 #endif
+
+template <class... P, class... A>
+void launch(const Stream& stream, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads, A... arguments) {
+  launch_sharing(stream, name, kernel, x, y, z, threads, 0, arguments...);
+}
 
 QW_DEVICE int lane_index() { return thread_index() % kLanes; }
 QW_DEVICE float from_bf16(uint16_t bits) { return float_of(static_cast<uint32_t>(bits) << 16); }

@@ -5,6 +5,7 @@
 #include "common/batch.h"
 #include "common/choice.h"
 #include "common/routing.h"
+#include "common/selection.h"
 #include "cuda/objects.h"
 
 namespace qw::cuda {
@@ -26,6 +27,7 @@ void sigmoid_gate(Backend& backend, Buffer& x, int64_t rows, Buffer& gate);
 void swiglu(Backend& backend, Buffer& x, int64_t rows, Buffer& out);
 void relu(Backend& backend, Buffer& x, int64_t rows);
 void gather_outputs(Backend& backend, Buffer& x, const BatchView& batch, Buffer& out);
+void select_logits(Backend& backend, Buffer& logits, const SelectionView& selection, Buffer& found);
 
 struct AttentionShape {
   int64_t heads;
@@ -42,20 +44,6 @@ void choose_keys(Backend& backend, Buffer& qkv, Buffer& rotations, const BatchVi
 // choice and log_sum_exp may be null.
 void attention(Backend& backend, Buffer& qkv, Buffer& rotations, const BatchView& batch, const AttentionShape& shape, const KvCache& cache,
                int64_t layer, const IntArray* choice, Buffer& out, Buffer* log_sum_exp);
-
-// Pieces of the slices of a batch that attend to all keys: first those that a block computes, then, where splits are computed apart, those that
-// merge them.
-struct DensePieces {
-  const int32_t* data;  // on the device
-  int64_t piece_ints;   // integers of a piece
-  int64_t computed;
-  int64_t merged;
-  int64_t parts;        // results of splits that are kept
-};
-// Into `ints`; `data` is null. Without the slices that have runs of a choice, if there is one. A piece whose integers are all 0 computes
-// nothing.
-DensePieces plan_dense(const BatchView& batch, const AttentionShape& shape, const ChoiceView* choice, int processors,
-                       std::vector<int32_t>& ints);
 
 // Of a batch on the device.
 struct SentBatch {

@@ -40,11 +40,17 @@ int64_t most_pages(const BatchView& batch, int64_t page_tokens) {
   return most;
 }
 
-// Places of the sections, in integers; each begins at a multiple of 256 bytes.
-struct Places {
-  int64_t slots, outputs, pages, pieces, end;
-};
+// Sections begin at multiples of 256 bytes.
 int64_t aligned(int64_t ints) { return divide_up(ints, 64) * 64; }
+
+int64_t room_or_none(int64_t count) { return count == 0 ? 0 : room(count, kLeastPieces); }
+
+// Copies a section and fills the rest of its room with 0; returns the end of it.
+int32_t* put(const int32_t* from, int64_t count, int64_t room, int32_t* to) {
+  std::copy(from, from + count, to);
+  std::fill(to + count, to + room, 0);
+  return to + room;
+}
 
 }  // namespace
 
@@ -63,24 +69,10 @@ Steps::~Steps() {
 }
 
 bool Steps::Shape::operator==(const Shape& o) const {
+  const auto same = [](const Rooms& a, const Rooms& b) { return a.computed == b.computed && a.merged == b.merged && a.parts == b.parts; };
   return walk == o.walk && tokens == o.tokens && sequences == o.sequences && outputs == o.outputs && page_stride == o.page_stride &&
-         computed == o.computed && merged == o.merged && cache == o.cache;
+         std::equal(rooms, rooms + kAttendKernels, o.rooms, same) && cache == o.cache;
 }
-
-namespace {
-
-template <class S>
-Places places_of(const S& shape, int64_t piece_ints) {
-  Places places{};
-  places.slots = aligned(shape.tokens);
-  places.outputs = places.slots + aligned(shape.tokens);
-  places.pages = places.outputs + aligned(shape.outputs);
-  places.pieces = places.pages + aligned(times(shape.sequences, shape.page_stride));
-  places.end = plus(places.pieces, aligned(times(shape.computed + shape.merged, piece_ints)));
-  return places;
-}
-
-}  // namespace
 
 Steps::Next Steps::begin(int64_t walk, const BatchView& batch, const AttentionShape& shape, const KvCache& cache) {
   require(state_ == kIdle, "a step is begun within another one");
@@ -206,10 +198,10 @@ const SentBatch* Steps::batch(const BatchView& batch) const {
   return &sent_batch_;
 }
 
-const DensePieces* Steps::pieces(const AttentionShape& shape) const {
+const DensePlan* Steps::plan(const AttentionShape& shape) const {
   if (state_ == kIdle) return nullptr;
   require(shape.heads == heads_ && shape.head_size == head_size_, "the attention is not that of the step");
-  return &sent_pieces_;
+  return &plan_;
 }
 
 void Steps::limit_ids(int64_t rows) {
@@ -217,25 +209,40 @@ void Steps::limit_ids(int64_t rows) {
 }
 
 Steps::Shape Steps::shape_of(int64_t walk, const BatchView& batch, const AttentionShape& shape, const KvCache& cache) {
-  sent_pieces_ = plan_dense(batch, shape, nullptr, backend_.context->info.processors, backend_.ints);
-  const int64_t pages = std::min(batch.page_stride, room(most_pages(batch, cache.pages.page_tokens), kLeastPages));
-  return {walk,
-          batch.tokens,
-          batch.sequences,
-          batch.outputs,
-          pages,
-          room(sent_pieces_.computed, kLeastPieces),
-          sent_pieces_.merged == 0 ? 0 : room(sent_pieces_.merged, kLeastPieces),
-          cache.pages.memory};
+  require(shape.kv_heads >= 1 && shape.heads >= 1 && shape.heads % shape.kv_heads == 0, "query heads are not a multiple of the kv heads");
+  plan_ = plan_dense(batch, shape, cache.pages, backend_.fine, nullptr, backend_.context->info.processors, backend_.ints);
+  Shape made{};
+  made.walk = walk;
+  made.tokens = batch.tokens;
+  made.sequences = batch.sequences;
+  made.outputs = batch.outputs;
+  made.page_stride = std::min(batch.page_stride, room(most_pages(batch, cache.pages.page_tokens), kLeastPages));
+  for (int k = 0; k < kAttendKernels; k++) {
+    made.rooms[k] = {room_or_none(plan_.of[k].computed), room_or_none(plan_.of[k].merged), room_or_none(plan_.of[k].parts)};
+  }
+  made.cache = cache.pages.memory;
+  return made;
+}
+
+int64_t Steps::pieces_at(const Shape& shape) const {
+  return plus(2 * aligned(shape.tokens) + aligned(shape.outputs), aligned(times(shape.sequences, shape.page_stride)));
+}
+
+int64_t Steps::ints_of(const Shape& shape) const {
+  int64_t ints = pieces_at(shape);
+  for (int k = 0; k < kAttendKernels; k++) {
+    ints = plus(ints, times(plan_.of[k].piece_ints, plus(shape.rooms[k].computed, shape.rooms[k].merged)));
+  }
+  return ints;
 }
 
 void Steps::reserve(const Shape& shape) {
-  bytes_ = times(places_of(shape, sent_pieces_.piece_ints).end, 4);
+  bytes_ = times(ints_of(shape), 4);
   if (bytes_ <= device_.bytes()) return;
   sent_.wait();
   const int64_t bytes = room(bytes_, kFirstBytes);
-  Memory host(bytes);
   device_ = DeviceMemory();
+  Memory host(bytes);
   DeviceMemory device(backend_.context, bytes);
   if (pinned_) unpin(host_.data());
   host_ = std::move(host);
@@ -247,31 +254,35 @@ void Steps::reserve(const Shape& shape) {
 void Steps::write(const Shape& shape, const BatchView& batch) {
   // What was sent last is on the device since its results were waited for, if they were.
   sent_.wait();
-  const Places places = places_of(shape, sent_pieces_.piece_ints);
-  int32_t* to = reinterpret_cast<int32_t*>(host_.data());
-  std::copy(batch.ids, batch.ids + batch.tokens, to);
-  std::copy(batch.slots, batch.slots + batch.tokens, to + places.slots);
-  std::copy(batch.output_rows, batch.output_rows + batch.outputs, to + places.outputs);
+  int32_t* const host = reinterpret_cast<int32_t*>(host_.data());
+  const int32_t* const device = reinterpret_cast<const int32_t*>(device_.data());
+  const auto on_device = [&](const int32_t* place) { return device + (place - host); };
+  int32_t* to = host;
+  sent_batch_.ids = on_device(to);
+  to = put(batch.ids, batch.tokens, aligned(batch.tokens), to);
+  sent_batch_.slots = on_device(to);
+  to = put(batch.slots, batch.tokens, aligned(batch.tokens), to);
+  sent_batch_.output_rows = on_device(to);
+  to = put(batch.output_rows, batch.outputs, aligned(batch.outputs), to);
+  sent_batch_.pages = on_device(to);
+  sent_batch_.page_stride = shape.page_stride;
   for (int64_t b = 0; b < batch.sequences; b++) {
-    const int32_t* table = batch.page_tables + b * batch.page_stride;
-    std::copy(table, table + shape.page_stride, to + places.pages + b * shape.page_stride);
+    to = put(batch.page_tables + b * batch.page_stride, shape.page_stride, shape.page_stride, to);
   }
-  const int64_t computed = sent_pieces_.computed * sent_pieces_.piece_ints, computed_room = shape.computed * sent_pieces_.piece_ints;
-  const int64_t merged = sent_pieces_.merged * sent_pieces_.piece_ints, merged_room = shape.merged * sent_pieces_.piece_ints;
+  to = host + pieces_at(shape);
   const int32_t* from = backend_.ints.data();
-  int32_t* pieces = to + places.pieces;
-  std::copy(from, from + computed, pieces);
-  std::fill(pieces + computed, pieces + computed_room, 0);
-  std::copy(from + computed, from + computed + merged, pieces + computed_room);
-  std::fill(pieces + computed_room + merged, pieces + computed_room + merged_room, 0);
-
-  const int32_t* device = reinterpret_cast<const int32_t*>(device_.data());
-  sent_batch_ = {device, device + places.slots, device + places.outputs, device + places.pages, shape.page_stride};
-  sent_pieces_.data = device + places.pieces;
-  sent_pieces_.computed = shape.computed;
-  sent_pieces_.merged = shape.merged;
-  // Every part is computed by a piece.
-  sent_pieces_.parts = shape.merged == 0 ? 0 : shape.computed;
+  for (int k = 0; k < kAttendKernels; k++) {
+    DensePieces& pieces = plan_.of[k];
+    const Rooms& rooms = shape.rooms[k];
+    const int64_t computed = pieces.computed * pieces.piece_ints, merged = pieces.merged * pieces.piece_ints;
+    pieces.data = on_device(to);
+    to = put(from, computed, rooms.computed * pieces.piece_ints, to);
+    to = put(from + computed, merged, rooms.merged * pieces.piece_ints, to);
+    from += computed + merged;
+    pieces.computed = rooms.computed;
+    pieces.merged = rooms.merged;
+    pieces.parts = rooms.parts;
+  }
 }
 
 void Steps::drop_all_if_freed() {

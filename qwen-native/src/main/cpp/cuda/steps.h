@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda/ops.h"
+#include "cuda/dense_plan.h"
 #include "cuda/uses.h"
 
 namespace qw::cuda {
@@ -43,13 +43,18 @@ class Steps {
 
   // For operations: null where no step is prepared.
   const SentBatch* batch(const BatchView& batch) const;
-  const DensePieces* pieces(const AttentionShape& shape) const;
+  const DensePlan* plan(const AttentionShape& shape) const;
   // All ids of tokens must be below.
   void limit_ids(int64_t rows);
 
  private:
+  // Of the pieces of a kernel.
+  struct Rooms {
+    int64_t computed, merged, parts;
+  };
   struct Shape {
-    int64_t walk, tokens, sequences, outputs, page_stride, computed, merged;
+    int64_t walk, tokens, sequences, outputs, page_stride;
+    Rooms rooms[kAttendKernels];
     const uint8_t* cache;
     bool operator==(const Shape& other) const;
   };
@@ -65,6 +70,8 @@ class Steps {
   };
 
   Shape shape_of(int64_t walk, const BatchView& batch, const AttentionShape& shape, const KvCache& cache);
+  int64_t pieces_at(const Shape& shape) const;
+  int64_t ints_of(const Shape& shape) const;
   void reserve(const Shape& shape);
   void write(const Shape& shape, const BatchView& batch);
   void drop_all_if_freed();
@@ -93,7 +100,7 @@ class Steps {
   Mark sent_;
   int64_t bytes_ = 0;
   SentBatch sent_batch_{};
-  DensePieces sent_pieces_{};
+  DensePlan plan_{};
   const int32_t* ids_ = nullptr;  // of the batch
   int64_t heads_ = 0;
   int64_t head_size_ = 0;

@@ -181,14 +181,15 @@ public final class QwenDecoder implements AutoCloseable {
             return buffers.logits;
         }
         logitsRows = 0;
-        Activation rows = buffers.outputs;
-        if (first > 0) {
-            int d = config.hiddenSize();
-            rows = buffers.window;
-            rows.buffer().put(0, buffers.outputs.buffer(), first * d, count * d);
-        }
-        applyHead(rows, count);
+        applyHead(first == 0 ? buffers.outputs : window(first, count), count);
         return buffers.logits;
+    }
+
+    /** Output rows from some row on; a copy over the host, which the first rows, all of most steps, do without. */
+    private Activation window(int first, int count) {
+        int d = config.hiddenSize();
+        buffers.window.buffer().put(0, buffers.outputs.buffer(), first * d, count * d);
+        return buffers.window;
     }
 
     /** Most rows of logits at a time. */

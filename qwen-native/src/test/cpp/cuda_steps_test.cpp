@@ -484,5 +484,5 @@ int main() {
   checks.expect(qwc_live_objects() == 0 && qwc_live_mappings() == 0 && qwc_emulated_bytes() == (emulated ? 0 : -1),
                 "%ld objects, %ld mappings, %ld bytes are left", static_cast<long>(qwc_live_objects()), static_cast<long>(qwc_live_mappings()),
                 static_cast<long>(qwc_emulated_bytes()));
-  return checks.finish("steps_test");
+  return checks.finish("cuda_steps_test");
 }
