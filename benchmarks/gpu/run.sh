@@ -14,7 +14,7 @@ mkdir -p "$build"
 
 nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total --format=csv
 set -- -std=c++17 -O3 -I"$sources" -I"$tests" -DQW_VERSION='"benchmark"'
-tests_of_kernels="cuda_test cuda_attention_test cuda_gemm_test cuda_int8_test"
+tests_of_kernels="cuda_test cuda_attention_test cuda_gemm_test cuda_int8_test cuda_steps_test"
 pids=
 # The kernels of compute capability 9.0 need the instructions that only this one has.
 target=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1 | tr -d .)
@@ -25,7 +25,7 @@ for unit in device_cuda weights rows products gemm gemm_float gemm_hopper gemm_i
         -c "$sources/cuda/$unit.cpp" -o "$build/$unit.o" &
     pids="$pids $!"
 done
-for unit in common/memory common/object common/batch common/routing common/choice common/selection cuda/objects api/qwen4j_cuda; do
+for unit in common/memory common/object common/batch common/routing common/choice common/selection cuda/objects cuda/steps cuda/uses api/qwen4j_cuda; do
     c++ "$@" -c "$sources/$unit.cpp" -o "$build/$(echo "$unit" | tr / _).o" &
     pids="$pids $!"
 done

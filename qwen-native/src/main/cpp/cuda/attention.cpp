@@ -1,5 +1,6 @@
 // Rotation, the KV cache, and attention over its pages.
 #include "cuda/attention_plan.h"
+#include "cuda/steps.h"
 
 namespace qw::cuda {
 namespace {
@@ -331,6 +332,11 @@ int64_t rotation_width(const AttentionShape& s, const KvPages& kv) {
 // The slices that have no run of the choice.
 void attend_all(const AttentionCall& call, const ChoiceView* choice, const AttendArgs& args) {
   Backend& backend = call.backend;
+  if (const DensePlan* prepared = backend.steps->plan(call.shape)) {
+    require(choice == nullptr, "a prepared step attends to all keys");
+    run_dense(call, args, *prepared);
+    return;
+  }
   DensePlan plan = plan_dense(call.batch, call.shape, args.kv, backend.fine, choice, backend.context->info.processors, backend.ints);
   if (backend.ints.empty()) return;
   const int32_t* sent = backend.attend_pieces.send(backend.context, backend.ints);

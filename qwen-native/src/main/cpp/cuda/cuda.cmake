@@ -11,7 +11,8 @@ set(QW_CUDA_KERNELS weights rows products gemm gemm_float gemm_hopper gemm_int8 
 
 # Without kernels; the same for devices and emulation.
 add_library(cuda_host OBJECT
-  common/memory.cpp common/object.cpp common/batch.cpp common/routing.cpp common/selection.cpp common/choice.cpp cuda/objects.cpp api/qwen4j_cuda.cpp)
+  common/memory.cpp common/object.cpp common/batch.cpp common/routing.cpp common/selection.cpp common/choice.cpp
+  cuda/objects.cpp cuda/steps.cpp cuda/uses.cpp api/qwen4j_cuda.cpp)
 
 # Runs where it was built.
 list(TRANSFORM QW_CUDA_KERNELS REPLACE "(.+)" "cuda/\\1.cpp" OUTPUT_VARIABLE QW_CUDA_KERNEL_SOURCES)

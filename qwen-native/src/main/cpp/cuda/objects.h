@@ -1,7 +1,9 @@
 // The objects of the CUDA backend.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "common/column_order.h"
@@ -11,6 +13,9 @@
 #include "cuda/gemm_order.h"
 
 namespace qw::cuda {
+
+class BufferUses;
+class Steps;
 
 // A device and the stream on which everything of a backend runs; kept by all that was made with the backend.
 struct Context {
@@ -23,6 +28,11 @@ struct Context {
   const int device;
   const DeviceInfo info;
   Stream stream;
+  // How often memory of the device was freed: what was recorded before may use it. It is freed, and what was recorded is launched, under the lock.
+  std::atomic<int64_t> freed{0};
+  std::mutex freeing;
+  // Of the step that is recorded, or null.
+  BufferUses* uses = nullptr;
 };
 
 // Memory of the device.
@@ -82,7 +92,9 @@ struct Buffer : Object {
   operator IntArray();
 
  private:
+  friend class BufferUses;
   int64_t row_bytes() const { return columns * 4; }
+  void note_use(int64_t count, bool written);
   std::shared_ptr<Context> context_;
   DeviceMemory device_;
   Memory host_;
@@ -172,6 +184,7 @@ struct Backend : Object {
   static constexpr Kind kKind = kBackend;
   // fine: what 8 bits leave over of an activation gets 8 bits more
   Backend(int device, bool fine);
+  ~Backend();
   const std::shared_ptr<Context> context;
   const bool fine;
   SentInts batch;
@@ -192,6 +205,7 @@ struct Backend : Object {
   DeviceMemory selected;  // of parts of rows of logits
   std::vector<int32_t> ints;  // scratch of one operation
   std::vector<float> floats;
+  std::unique_ptr<Steps> steps;
 };
 
 }  // namespace qw::cuda

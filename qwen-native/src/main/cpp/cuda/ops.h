@@ -57,7 +57,6 @@ struct SentBatch {
   const int32_t* pages;        // of sequence b from b * page_stride on
   int64_t page_stride;
 };
-// page_tokens: tokens of a page, so that only pages in use are sent
 SentBatch send_batch(Backend& backend, const BatchView& batch);
 
 inline void check_rows(const Buffer& buffer, int64_t rows, int64_t columns, const char* message) {

@@ -5,7 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 import org.junit.jupiter.api.io.TempDir;
@@ -49,6 +51,35 @@ class CudaModelTest {
                 }
             }
         }
+    }
+
+    /** Several requests at a time in a cache that is too small for all of them: some are taken out and computed again. */
+    @Test
+    void recordedStepsGiveTheSameTokens() throws Exception {
+        NativeSets.provider();
+        int[] ids = GoldenCheckpoint.unpack("dense-gqa7", directory).ints("input_ids");
+        LoadOptions options = LoadOptions.builder().device(Device.CUDA).contextLength(128).cacheTokens(160).maxConcurrent(3).build();
+        List<String> plain;
+        System.setProperty("qwen4j.cuda.graphs", "false");
+        try (QwenModel model = QwenModel.load(directory, options)) {
+            plain = answers(model, ids);
+        } finally {
+            System.clearProperty("qwen4j.cuda.graphs");
+        }
+        try (QwenModel model = QwenModel.load(directory, options)) {
+            assertEquals(plain, answers(model, ids));
+        }
+    }
+
+    private static List<String> answers(QwenModel model, int[] ids) {
+        GenerationOptions options =
+                GenerationOptions.builder().sampling(SamplingOptions.GREEDY).maxTokens(60).ignoreEndTokens(true).build();
+        List<Generation> generations = new ArrayList<>();
+        for (int i = 1; i <= 4; i++) {
+            List<Integer> prompt = Arrays.stream(ids).limit(2 + 5L * i).boxed().toList();
+            generations.add(model.submit(new GenerationRequest.Tokens(prompt, options)));
+        }
+        return generations.stream().map(g -> g.await().tokens().toString()).toList();
     }
 
     @Test
