@@ -14,7 +14,7 @@ mkdir -p "$build"
 
 nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total --format=csv
 set -- -std=c++17 -O3 -I"$sources" -I"$tests" -DQW_VERSION='"benchmark"'
-tests_of_kernels="cuda_test cuda_attention_test cuda_gemm_test"
+tests_of_kernels="cuda_test cuda_attention_test cuda_gemm_test cuda_steps_test"
 pids=
 # The kernels of compute capability 9.0 need the instructions that only this one has.
 target=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1 | tr -d .)
