@@ -49,6 +49,17 @@ QW_DEVICE void multiply_int8(int (&d)[4], const uint32_t (&a)[4], const uint32_t
                : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
+// d = c + a · b; with k = 16 a has two registers and b one.
+QW_DEVICE void multiply_int8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const int (&c)[4]) {
+  asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%10,%11,%12,%13};"
+               : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(c[0]), "r"(c[1]), "r"(c[2]), "r"(c[3]));
+}
+QW_DEVICE void multiply_int8(int (&d)[4], uint32_t a0, uint32_t a1, uint32_t b, const int (&c)[4]) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%7,%8,%9,%10};"
+               : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+               : "r"(a0), "r"(a1), "r"(b), "r"(c[0]), "r"(c[1]), "r"(c[2]), "r"(c[3]));
+}
 
 // Four matrices of 8 x 8 elements of 16 bits from shared memory; lanes 8 i .. 8 i + 7 name the rows (16 bytes each) of matrix i, and
 // register i of lane l receives elements 2 (l % 4) and 2 (l % 4) + 1 of its row l / 4, transposed those of its column l / 4.
@@ -176,6 +187,14 @@ QW_DEVICE void multiply_half(float (&d)[4], const uint32_t (&a)[4], const uint32
 QW_DEVICE void multiply_int8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   emulation::Product<int> product{d, a, b};
   emulation::together(&product, emulation::multiply_int8);
+}
+QW_DEVICE void multiply_int8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const int (&c)[4]) {
+  for (int i = 0; i < 4; i++) d[i] = c[i];
+  multiply_int8(d, a, b);
+}
+QW_DEVICE void multiply_int8(int (&d)[4], uint32_t a0, uint32_t a1, uint32_t b, const int (&c)[4]) {
+  const uint32_t a[4] = {a0, a1, 0, 0}, of_b[2] = {b, 0};
+  multiply_int8(d, a, of_b, c);
 }
 QW_DEVICE void load_matrices(uint32_t (&m)[4], const void* row) {
   if (reinterpret_cast<uintptr_t>(row) % 16 != 0) __builtin_trap();
