@@ -69,6 +69,12 @@ const int32_t* SentInts::send(const std::shared_ptr<Context>& context, const std
   return reinterpret_cast<const int32_t*>(memory_.data());
 }
 
+void SentInts::reserve(const std::shared_ptr<Context>& context, int64_t count) {
+  if (times(count, 4) <= memory_.bytes()) return;
+  sent_.clear();
+  memory_.grow(context, times(count, 4));
+}
+
 Buffer::Buffer(std::shared_ptr<Context> context, int64_t r, int64_t c, bool host_only)
     : Object(kBuffer), rows(r), columns(c), context_(std::move(context)), host_row_(r) {
   require(r >= 1 && c >= 1, "a buffer has at least one row and one column");

@@ -48,6 +48,8 @@ class DeviceMemory {
 class SentInts {
  public:
   const int32_t* send(const std::shared_ptr<Context>& context, const std::vector<int32_t>& ints);
+  // Takes memory for so many at once, where they grow from step to step.
+  void reserve(const std::shared_ptr<Context>& context, int64_t count);
 
  private:
   std::vector<int32_t> sent_;

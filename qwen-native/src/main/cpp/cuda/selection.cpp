@@ -1,5 +1,5 @@
-// Candidates of rows of logits. Blocks take the first ones of a part of a row each, and one block those of all parts: of keys that all differ,
-// so that what is found does not depend on the order in which threads come.
+// Candidates of rows of logits. Blocks take the first ones of a part of a row each, and one block those of all parts: of keys that all
+// differ, so that what is found does not depend on the order in which threads come.
 #include "common/selection.h"
 
 #include <algorithm>
@@ -303,8 +303,10 @@ void select_logits(Backend& backend, Buffer& logits, const SelectionView& select
   }
   const int64_t apart_at = static_cast<int64_t>(ints.size());
   ints.insert(ints.end(), selection.apart, selection.apart + (selection.cells() - selection.apart_cell));
-  const int32_t* sent = backend.selection.send(backend.context, ints);
   // At once for all that may come, so that no later step takes memory.
+  const int64_t most_ints = plus(times(selection.most_requests, kRequestInts + parts + 1), selection.most_apart);
+  backend.selection.reserve(backend.context, most_ints);
+  const int32_t* sent = backend.selection.send(backend.context, ints);
   backend.selected.grow(backend.context, times(times(logits.rows, parts), sizeof(Part) + kMost * sizeof(uint64_t)));
   Arguments args{};
   args.logits = logits.read(rows);
