@@ -702,11 +702,14 @@ void failures() {
 }  // namespace
 }  // namespace qw::test
 
-// With the argument "small" only small shapes, for tools under which a kernel takes a thousand times longer; with "selection" that alone.
+// With the argument "small" only small shapes, for tools under which a kernel takes a thousand times longer; with "selection" or "experts" those
+// alone.
 int main(int count, char** arguments) {
   using namespace qw::test;
-  if (count > 1 && strcmp(arguments[1], "selection") == 0) {
-    selection(false);
+  const std::string only = count > 1 ? arguments[1] : "";
+  if (only == "selection" || only == "experts") {
+    if (only == "selection") selection(false);
+    if (only == "experts") experts();
     return checks.finish("cuda_test");
   }
   const bool emulated = qwc_emulated_bytes() >= 0;

@@ -61,7 +61,7 @@ class SentInts {
 //   rows 0 .. device_rows - 1 are newest on the device, rows from host_row on newest on the host, device_rows <= host_row
 struct Buffer : Object {
   static constexpr Kind kKind = kBuffer;
-  // host_only: an array of integers, which operations check and send in parts
+  // host_only: an array of integers, which operations check and send in parts, or write into its twin
   Buffer(std::shared_ptr<Context> context, int64_t rows, int64_t columns, bool host_only);
   ~Buffer();
   const int64_t rows;
@@ -82,9 +82,17 @@ struct Buffer : Object {
   void discard();
   operator IntArray();
 
+  // Of an array of integers: memory of the device for all of it and `more` integers behind it, which is taken once.
+  int32_t* twin(int64_t more);
+  // Kernels write all of the twin from `first` on: it is the newest until the host looks.
+  void computed_from(int64_t first) { computed_from_ = first; }
+  bool computed() const { return computed_from_ >= 0; }
+
  private:
   int64_t row_bytes() const { return columns * 4; }
   std::shared_ptr<Context> context_;
+  const bool host_only_;
+  int64_t computed_from_ = -1;
   DeviceMemory device_;
   Memory host_;
   bool pinned_ = false;
@@ -121,6 +129,8 @@ struct Weight : Object {
   std::vector<Segment> runs;      // those of one type and order that follow each other in memory as one
   std::vector<ColumnOrder> orders;  // all different
   mutable DeviceMemory device_orders;  // `columns` numbers of each, sent when they are first needed
+  mutable DeviceMemory device_experts;  // its parts as those of `sent_experts` experts, sent when they are first needed
+  mutable int64_t sent_experts = 0;
   std::vector<std::shared_ptr<const DeviceMemory>> memory;
 };
 
@@ -171,13 +181,12 @@ struct Backend : Object {
   const std::shared_ptr<Context> context;
   const bool fine;
   SentInts batch;
-  SentInts routing;
-  SentInts tiles;
   SentInts selection;
   SentInts attend_pieces;
   SentInts chosen_pieces;
   DeviceMemory quantized;       // activations of one linear operation
   DeviceMemory expert_results;  // of one operation of experts
+  DeviceMemory tiles;
   DeviceMemory attend_parts;
   DeviceMemory key_weights;
   DeviceMemory selected;  // of parts of rows of logits
