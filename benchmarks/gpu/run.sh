@@ -15,21 +15,21 @@ mkdir -p "$build"
 nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total --format=csv
 set -- -std=c++17 -O3 -I"$sources" -I"$tests" -DQW_VERSION='"benchmark"'
 pids=
-for unit in device_cuda weights rows products attention sparse; do
+for unit in device_cuda weights rows products routing experts attention attention_plan flash_prefill flash_decode sparse selection; do
     sh "$root/qwen-native/src/main/build/nvcc.sh" "$build/$unit.log" nvcc -x cu "$@" -fmad=false -lineinfo -arch=native \
         -c "$sources/cuda/$unit.cpp" -o "$build/$unit.o" &
     pids="$pids $!"
 done
-for unit in common/memory common/object common/batch common/routing common/choice cuda/objects api/qwen4j_cuda; do
+for unit in common/memory common/object common/batch common/routing common/choice common/selection cuda/objects api/qwen4j_cuda; do
     c++ "$@" -c "$sources/$unit.cpp" -o "$build/$(echo "$unit" | tr / _).o" &
     pids="$pids $!"
 done
-for program in cuda_test bench_cuda; do
+for program in cuda_test cuda_attention_test bench_cuda; do
     c++ "$@" -c "$tests/$program.cpp" -o "$build/$program.main.o" &
     pids="$pids $!"
 done
 for pid in $pids; do wait "$pid"; done
-for program in cuda_test bench_cuda; do
+for program in cuda_test cuda_attention_test bench_cuda; do
     objects=$(ls "$build"/*.o | grep -v '\.main\.o$')
     nvcc -cudart static $objects "$build/$program.main.o" -o "$build/$program"
 done
@@ -38,7 +38,9 @@ if command -v compute-sanitizer > /dev/null; then
     for tool in memcheck racecheck synccheck; do
         echo "compute-sanitizer $tool"
         timeout 240 compute-sanitizer --tool "$tool" --error-exitcode 1 "$build/cuda_test" small
+        timeout 240 compute-sanitizer --tool "$tool" --error-exitcode 1 "$build/cuda_attention_test" small
     done
 fi
 "$build/cuda_test"
+"$build/cuda_attention_test"
 "$build/bench_cuda" "$bandwidth"

@@ -15,7 +15,10 @@
 #define QW_DEVICE __device__ __forceinline__
 #define QW_SHARED __shared__
 #define QW_LAUNCH_BOUNDS(threads) __launch_bounds__(threads, 1)
+#define QW_LAUNCH_BOUNDS_TOGETHER(threads, blocks) __launch_bounds__(threads, blocks)  // blocks for which a processor has registers
 #define QW_UNROLL _Pragma("unroll")
+#define QW_UNROLL_TWO _Pragma("unroll 2")
+#define QW_ROLLED _Pragma("unroll 1")
 #else
 #include "cuda/emulation.h"
 
@@ -23,15 +26,21 @@
 #define QW_DEVICE inline
 #define QW_SHARED static
 #define QW_LAUNCH_BOUNDS(threads)
+#define QW_LAUNCH_BOUNDS_TOGETHER(threads, blocks)
 #define QW_UNROLL
+#define QW_UNROLL_TWO
+#define QW_ROLLED
 #endif
 
 namespace qw::cuda {
 
 constexpr int kLanes = 32;
 
-struct Words4 {
+struct alignas(16) Words4 {
   uint32_t x, y, z, w;
+};
+struct alignas(8) Pair {
+  float x, y;
 };
 
 #if defined(__CUDACC__)
@@ -59,6 +68,12 @@ QW_DEVICE uint64_t bits_of(double value) { return static_cast<uint64_t>(__double
 QW_DEVICE double double_of(uint64_t bits) { return __longlong_as_double(static_cast<long long>(bits)); }
 QW_DEVICE float round_to_even(float value) { return rintf(value); }
 QW_DEVICE float exponential(float value) { return expf(value); }
+// 2^value within 2^-22, zero where it is below 2^-126.
+QW_DEVICE float power_of_two(float value) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(value));
+  return power;
+}
 QW_DEVICE double exponential(double value) { return exp(value); }
 // Of integers: their sum does not depend on the order. Returns what was there.
 QW_DEVICE int add_atomically(int* to, int value) { return atomicAdd(to, value); }
@@ -163,6 +178,7 @@ QW_DEVICE float not_a_number() { return __builtin_nanf(""); }
 QW_DEVICE float infinity() { return __builtin_inff(); }
 QW_DEVICE float round_to_even(float value) { return std::nearbyint(value); }
 QW_DEVICE float exponential(float value) { return std::exp(value); }
+QW_DEVICE float power_of_two(float value) { return value < -126.f ? 0.f : std::exp2(value); }
 QW_DEVICE double exponential(double value) { return std::exp(value); }
 QW_DEVICE int add_atomically(int* to, int value) {
   const int before = *to;

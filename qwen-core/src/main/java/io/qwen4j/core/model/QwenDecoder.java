@@ -139,11 +139,15 @@ public final class QwenDecoder implements AutoCloseable {
             applyHead(buffers.outputs, count);
             return buffers.logits;
         }
-        int d = config.hiddenSize();
-        Activation window = buffers.window;
-        window.buffer().put(0, buffers.outputs.buffer(), first * d, count * d);
-        applyHead(window, count);
+        applyHead(first == 0 ? buffers.outputs : window(first, count), count);
         return buffers.logits;
+    }
+
+    /** Output rows from some row on; a copy over the host, which the first rows, all of most steps, do without. */
+    private Activation window(int first, int count) {
+        int d = config.hiddenSize();
+        buffers.window.buffer().put(0, buffers.outputs.buffer(), first * d, count * d);
+        return buffers.window;
     }
 
     /** Most rows of logits at a time. */
