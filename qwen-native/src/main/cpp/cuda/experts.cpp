@@ -1,5 +1,5 @@
-// Products of experts with their tokens. The host knows how many pairs there are, not of which experts: a kernel cuts the pairs into tiles, and a
-// grid has as many as there can be. Those that are left over have no rows.
+// Products of experts with their tokens. The host knows how many pairs there are, not of which experts: a kernel cuts the pairs into tiles,
+// and a grid has as many as there can be. Those that are left over have no rows.
 #include <algorithm>
 
 #include "cuda/keys.h"
@@ -65,8 +65,8 @@ std::vector<Group> groups_of(const Weight& w, const ExpertShape& shape, std::vec
       for (int64_t i = 0; i < shape.segments; i++) {
         const Segment& s = shape.segment(w, e, i);
         if (s.type != group.type || s.order != group.order) continue;
-        parts.push_back({reinterpret_cast<int64_t>(s.data), static_cast<int32_t>(s.rows), static_cast<int32_t>(s.first_row - e * shape.rows),
-                         static_cast<int32_t>(e), 0});
+        const int64_t column = s.first_row - e * shape.rows;
+        parts.push_back({reinterpret_cast<int64_t>(s.data), static_cast<int32_t>(s.rows), static_cast<int32_t>(column), static_cast<int32_t>(e), 0});
         group.rows = std::max(group.rows, s.rows);
         count++;
       }
@@ -121,13 +121,13 @@ int64_t most_tiles(const Group& group, int64_t pairs, int tokens) {
 }
 
 // y[p] = x[row of p] · w[expert of p]ᵀ for all pairs p; picked: row of x for a pair, or null.
-void multiply_pairs(Backend& backend, const float* x, int64_t x_rows, const int32_t* picked, const int32_t* first, const RoutingView& routing,
-                    const Weight& w, const ExpertShape& shape, float* y) {
+void multiply_pairs(Backend& backend, const float* x, int64_t x_rows, const int32_t* picked, const int32_t* first,
+                    const RoutingView& routing, const Weight& w, const ExpertShape& shape, float* y) {
   std::vector<Part> parts;
   const std::vector<Group> groups = groups_of(w, shape, parts);
   const Part* sent = parts_on_device(backend, w, shape, parts);
-  // As wide as twice the pairs of an expert on average: narrower ones would read weights again, wider ones multiply for nobody. Of a token an
-  // expert has one pair.
+  // As wide as twice the pairs of an expert on average: narrower ones would read weights again, wider ones multiply for nobody. Of a token
+  // an expert has one pair.
   const int64_t pairs = routing.pairs();
   const int tokens = tile_tokens(std::min(routing.tokens, 2 * divide_up(pairs, routing.experts)));
   int64_t room = 0;
@@ -144,8 +144,8 @@ void multiply_pairs(Backend& backend, const float* x, int64_t x_rows, const int3
   int32_t order = -1;
   for (const Group& group : groups) {
     const int64_t count = most_tiles(group, pairs, tokens);
-    launch(backend.context->stream, "cut_tiles", cut_tiles, 1, 1, 1, kThreads, sent + group.first, static_cast<int>(group.count), first, tokens, tiles,
-           static_cast<int>(count));
+    launch(backend.context->stream, "cut_tiles", cut_tiles, 1, 1, 1, kThreads, sent + group.first, static_cast<int>(group.count), first,
+           tokens, tiles, static_cast<int>(count));
     if (!is_float(group.type) && group.order != order) {
       order = group.order;
       args.integers = quantize(backend, w, order, x, x_rows);
