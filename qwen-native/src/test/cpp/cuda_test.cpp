@@ -180,7 +180,9 @@ void linear(bool fine, bool small) {
           succeeds(qwc_linear(backend, from.handle, tokens, weight, 0, true, to.handle), "linear, adding");
           for (int64_t i = 0; i < tokens * all; i++) {
             const double sum = expected[static_cast<size_t>(i)], once = sum + added[static_cast<size_t>(i % all)];
-            const double bound = 2e-5 * (size + std::fabs(once));
+            // Where tensor cores multiply them activations are rounded to 8 bits behind the first (cuda_gemm_test has the exact bounds).
+            const bool rounded = (type == kF16 || type == kBF16) && tokens > 8;
+            const double bound = (rounded && !fine ? 2e-2 : 2e-5) * (size + std::fabs(once));
             checks.expect(std::fabs(first[static_cast<size_t>(i)] - once) <= bound, "linear, type %d, %ld x %ld, %ld tokens, element %ld: %g, expected %g",
                           type, static_cast<long>(all), static_cast<long>(columns), static_cast<long>(tokens), static_cast<long>(i),
                           first[static_cast<size_t>(i)], once);
@@ -191,7 +193,8 @@ void linear(bool fine, bool small) {
             checks.expect(first[static_cast<size_t>(i)] == kUntouched, "linear wrote beyond its rows");
           }
           if (tokens == 1) alone.assign(first.begin(), first.begin() + all);
-          checks.expect(memcmp(alone.data(), first.data(), static_cast<size_t>(all) * 4) == 0, "type %d: a token's bits depend on %ld tokens", type,
+          const bool same = (type != kF16 && type != kBF16) || tokens <= 8;
+          checks.expect(!same || memcmp(alone.data(), first.data(), static_cast<size_t>(all) * 4) == 0, "type %d: a token's bits depend on %ld tokens", type,
                         static_cast<long>(tokens));
         }
         qwc_weight_free(weight);

@@ -66,7 +66,8 @@ std::vector<Group> groups_of(const Weight& w, const ExpertShape& shape, std::vec
         const Segment& s = shape.segment(w, e, i);
         if (s.type != group.type || s.order != group.order) continue;
         const int64_t column = s.first_row - e * shape.rows;
-        parts.push_back({reinterpret_cast<int64_t>(s.data), static_cast<int32_t>(s.rows), static_cast<int32_t>(column), static_cast<int32_t>(e), 0});
+        parts.push_back({reinterpret_cast<int64_t>(s.data), static_cast<int32_t>(s.rows), static_cast<int32_t>(column),
+                         static_cast<int32_t>(e), 0});
         group.rows = std::max(group.rows, s.rows);
         count++;
       }

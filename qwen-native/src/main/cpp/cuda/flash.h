@@ -510,9 +510,9 @@ struct FlashRows {
       if (at >= block.tables.rows) continue;
       QW_UNROLL for (int p = 0; p < F::kParts; p++) {
         const int to = column + 8 * p + lane_index() % 4 * 2;
-        if (to < size) *reinterpret_cast<Pair*>(part + at * size + to) = {sums[p][2 * r], sums[p][2 * r + 1]};
+        if (to < size) *reinterpret_cast<Floats2*>(part + at * size + to) = {sums[p][2 * r], sums[p][2 * r + 1]};
       }
-      if (column == 0 && lane_index() % 4 == 0) *reinterpret_cast<Pair*>(part + F::kRows * size + 2 * at) = {largest[r], whole};
+      if (column == 0 && lane_index() % 4 == 0) *reinterpret_cast<Floats2*>(part + F::kRows * size + 2 * at) = {largest[r], whole};
     }
   }
   QW_DEVICE void store() const {
@@ -527,7 +527,7 @@ struct FlashRows {
       const float inverse = 1.f / seen[r].sum;
       QW_UNROLL for (int p = 0; p < F::kParts; p++) {
         const int to = column + 8 * p + lane_index() % 4 * 2;
-        if (to < size) *reinterpret_cast<Pair*>(out + to) = {all[p][2 * r] * inverse, all[p][2 * r + 1] * inverse};
+        if (to < size) *reinterpret_cast<Floats2*>(out + to) = {all[p][2 * r] * inverse, all[p][2 * r + 1] * inverse};
       }
       if (args.log_sum_exp != nullptr && column == 0 && lane_index() % 4 == 0) {
         args.log_sum_exp[token * args.heads + head] = flash_log_sum_exp(seen[r]);
@@ -560,7 +560,7 @@ QW_DEVICE void take_out_bad_values(FlashBlock<F>& block, FlashRows<F>& warp, int
 
 // A block computes a piece: all splits of its rows, which it finishes, or one split.
 template <class F>
-QW_KERNEL QW_LAUNCH_BOUNDS_TOGETHER(F::kThreads, F::kTogether)
+QW_KERNEL QW_LAUNCH_RESIDENT(F::kThreads, F::kTogether)
     flash_attend(AttendArgs args, const AttendPiece* pieces, const FlashTile* chosen) {
   QW_SHARED FlashTables<F> tables;
   const AttendPiece* own = pieces + block_x();

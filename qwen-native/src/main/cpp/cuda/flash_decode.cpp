@@ -36,14 +36,14 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kMergeThreads) flash_merge_splits(AttendArgs args, co
   FlashSeen all{-infinity(), 0.f};
   float sum = 0.f;
   for (int begin = 0; begin < piece.split_end; begin += kAtOnce) {
-    Pair seen[kAtOnce];
+    Floats2 seen[kAtOnce];
     float sums[kAtOnce];
     QW_UNROLL for (int k = 0; k < kAtOnce; k++) {
       seen[k] = {-infinity(), 0.f};
       sums[k] = 0.f;
       if (begin + k >= piece.split_end) continue;
       const float* part = args.parts + (piece.part + begin + k) * args.part_floats;
-      seen[k] = *reinterpret_cast<const Pair*>(part + part_rows * size + 2 * row);
+      seen[k] = *reinterpret_cast<const Floats2*>(part + part_rows * size + 2 * row);
       sums[k] = part[row * size + column];
     }
     QW_UNROLL for (int k = 0; k < kAtOnce; k++) {

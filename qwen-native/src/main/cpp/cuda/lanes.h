@@ -15,7 +15,8 @@
 #define QW_DEVICE __device__ __forceinline__
 #define QW_SHARED __shared__
 #define QW_LAUNCH_BOUNDS(threads) __launch_bounds__(threads, 1)
-#define QW_LAUNCH_BOUNDS_TOGETHER(threads, blocks) __launch_bounds__(threads, blocks)  // blocks for which a processor has registers
+// With registers for so many blocks of a multiprocessor.
+#define QW_LAUNCH_RESIDENT(threads, blocks) __launch_bounds__(threads, blocks)
 #define QW_UNROLL _Pragma("unroll")
 #define QW_UNROLL_TWO _Pragma("unroll 2")
 #define QW_ROLLED _Pragma("unroll 1")
@@ -26,7 +27,7 @@
 #define QW_DEVICE inline
 #define QW_SHARED static
 #define QW_LAUNCH_BOUNDS(threads)
-#define QW_LAUNCH_BOUNDS_TOGETHER(threads, blocks)
+#define QW_LAUNCH_RESIDENT(threads, blocks)
 #define QW_UNROLL
 #define QW_UNROLL_TWO
 #define QW_ROLLED
@@ -39,7 +40,7 @@ constexpr int kLanes = 32;
 struct alignas(16) Words4 {
   uint32_t x, y, z, w;
 };
-struct alignas(8) Pair {
+struct alignas(8) Floats2 {
   float x, y;
 };
 
@@ -87,6 +88,8 @@ QW_DEVICE Words4 load4(const void* p) {
   return {v.x, v.y, v.z, v.w};
 }
 QW_DEVICE uint32_t load1(const void* p) { return __ldg(static_cast<const uint32_t*>(p)); }
+QW_DEVICE void store4(void* p, const Words4& v) { *static_cast<uint4*>(p) = make_uint4(v.x, v.y, v.z, v.w); }
+QW_DEVICE void store2(float* p, const Floats2& v) { *reinterpret_cast<float2*>(p) = make_float2(v.x, v.y); }
 
 // Shared memory whose size the launch tells, at an address that is a multiple of 1024.
 QW_DEVICE uint8_t* launch_shared() {
@@ -201,6 +204,15 @@ QW_DEVICE uint32_t load1(const void* p) {
   uint32_t word;
   memcpy(&word, p, 4);
   return word;
+}
+
+QW_DEVICE void store2(float* p, const Floats2& v) {
+  if (reinterpret_cast<uintptr_t>(p) % 8 != 0) __builtin_trap();
+  memcpy(p, &v, 8);
+}
+QW_DEVICE void store4(void* p, const Words4& v) {
+  if (reinterpret_cast<uintptr_t>(p) % 16 != 0) __builtin_trap();
+  memcpy(p, &v, 16);
 }
 
 QW_DEVICE uint8_t* launch_shared() { return emulation::launch_shared(); }

@@ -2,6 +2,7 @@
 // row, and the lanes' sums are added in one order. So an output has the same bits whatever is computed beside it.
 #include <algorithm>
 
+#include "cuda/gemm.h"
 #include "cuda/multiply.h"
 #include "cuda/ops.h"
 
@@ -235,7 +236,10 @@ void linear(Backend& backend, Buffer& x, int64_t rows, const Weight& w, Buffer* 
   args.add = add;
   const int tokens = tile_tokens(rows);
   int32_t order = -1;
+  Gemm gemm(backend, args.x, rows, w.columns);
   for (const Segment& run : w.runs) {
+    args.bias = added == nullptr ? nullptr : added + run.first_row;
+    if (gemm.multiply(run, order_on_device(backend, w, run.order), args.bias, add, to + run.first_row, w.rows)) continue;
     if (!is_float(run.type) && run.order != order) {
       order = run.order;
       args.integers = quantize(backend, w, order, args.x, rows);
@@ -243,7 +247,6 @@ void linear(Backend& backend, Buffer& x, int64_t rows, const Weight& w, Buffer* 
     args.data = run.data;
     args.row_bytes = run.row_bytes;
     args.rows = run.rows;
-    args.bias = added == nullptr ? nullptr : added + run.first_row;
     // A grid has at most kMostTiles tiles of tokens.
     for (int64_t t = 0; t < rows; t += kMostTiles * tokens) {
       MultiplyArgs part = args;

@@ -130,11 +130,11 @@ void route(Backend& backend, Buffer& scores, int64_t rows, Buffer& routing) {
   const float* from = scores.read(rows);
   const int experts = static_cast<int>(view.experts), used = static_cast<int>(view.used);
   const Stream& stream = backend.context->stream;
-  launch(stream, "choose_experts", choose_for_tokens, divide_up(rows, kWarps), 1, 1, kThreads, from, rows, experts, used, view.normalized, twin.chosen,
-         twin.weight_of_chosen);
-  launch(stream, "sort_pairs", sort_pairs, view.experts + 1, 1, 1, kThreads,
-         SortArgs{twin.chosen, twin.weight_of_chosen, static_cast<int>(rows * view.used), used, experts, twin.first, twin.token, twin.weight,
-                  twin.of_token});
+  launch(stream, "choose_experts", choose_for_tokens, divide_up(rows, kWarps), 1, 1, kThreads, from, rows, experts, used, view.normalized,
+         twin.chosen, twin.weight_of_chosen);
+  const SortArgs args{twin.chosen, twin.weight_of_chosen, static_cast<int>(rows * view.used), used, experts, twin.first, twin.token,
+                      twin.weight, twin.of_token};
+  launch(stream, "sort_pairs", sort_pairs, view.experts + 1, 1, 1, kThreads, args);
   view.set_tokens(rows);
   routing.computed_from(kHeader);
 }

@@ -45,7 +45,7 @@ class CudaModelTest {
     void whatTheDeviceSelectsGivesTheTokensOfWholeRows() throws Exception {
         NativeSets.provider();
         int[] ids = GoldenCheckpoint.unpack("dense-gqa7", directory).ints("input_ids");
-        List<Integer> prompt = Arrays.stream(ids).boxed().toList();
+        List<Integer> prompt = Arrays.stream(ids).limit(5).boxed().toList();
         List<SamplingOptions.Builder> samplings = List.of(
                 SamplingOptions.builder().temperature(0),
                 SamplingOptions.builder().temperature(0).repetitionPenalty(1.1f),
@@ -59,7 +59,7 @@ class CudaModelTest {
         LoadOptions options = LoadOptions.builder().device(Device.CUDA).kvCache(KvCacheType.F32).build();
         try (QwenModel cuda = QwenModel.load(directory, options)) {
             for (SamplingOptions.Builder sampling : samplings) {
-                GenerationOptions.Builder asked = GenerationOptions.builder().sampling(sampling.seed(5L).build()).maxTokens(8)
+                GenerationOptions.Builder asked = GenerationOptions.builder().sampling(sampling.seed(5L).build()).maxTokens(6)
                         .ignoreEndTokens(true);
                 // Two at a time, so that a step has several rows, and one of them ahead.
                 List<Generation> selected = new ArrayList<>();
