@@ -45,6 +45,7 @@ int32_t qwc_emulate_failure(int64_t k, int32_t status) {
   return guarded([&] { emulate_failure(k, static_cast<Status>(status)); });
 }
 int64_t qwc_emulated_bytes() { return emulated_bytes(); }
+int64_t qwc_emulated_faults() { return emulated_faults(); }
 
 int64_t qwc_device_count() {
   return guarded_value([] { return int64_t{device_count()}; });
@@ -63,6 +64,9 @@ int32_t qwc_device_capability(int32_t device) {
 int64_t qwc_device_free_bytes(int32_t device) {
   return guarded_value([&] { return device_info(device).free_bytes; });
 }
+int64_t qwc_device_total_bytes(int32_t device) {
+  return guarded_value([&] { return device_info(device).total_bytes; });
+}
 
 int64_t qwc_backend_create(int32_t device, bool fine) {
   return guarded_value([&] { return handle(new Backend(device, fine)); });
@@ -70,6 +74,13 @@ int64_t qwc_backend_create(int32_t device, bool fine) {
 void qwc_backend_free(int64_t backend) { release<Backend>(backend); }
 int32_t qwc_backend_wait(int64_t backend) {
   return operation(backend, [](Backend& b) { b.context->stream.wait(); });
+}
+
+int64_t qwc_scratch_bytes(int64_t backend, int64_t activation_bytes, int32_t type, int64_t pages, int64_t page_tokens, int64_t kv_heads,
+                          int64_t head_size, bool sparse) {
+  return guarded_value([&] {
+    return scratch_bytes(object<Backend>(backend), activation_bytes, kv_pages(type, 1, pages, page_tokens, kv_heads, head_size), sparse);
+  });
 }
 
 int64_t qwc_segment_bytes(int32_t type, int64_t rows, int64_t columns) {
@@ -115,7 +126,7 @@ int32_t qwc_staging_wait(int64_t staging) {
   return guarded([&] {
     Staging& s = object<Staging>(staging);
     s.context->use();
-    s.taken.wait();
+    s.stream.wait();
   });
 }
 void qwc_staging_free(int64_t staging) { release<Staging>(staging); }
@@ -146,6 +157,9 @@ void qwc_buffer_free(int64_t buffer) { release<Buffer>(buffer); }
 int64_t qwc_kv_create(int64_t backend, int32_t type, int64_t layers, int64_t pages, int64_t page_tokens, int64_t kv_heads,
                       int64_t head_size) {
   return made<KvCache>(backend, [&](Backend& b) { return new KvCache(b.context, type, layers, pages, page_tokens, kv_heads, head_size); });
+}
+int64_t qwc_kv_bytes(int32_t type, int64_t layers, int64_t pages, int64_t page_tokens, int64_t kv_heads, int64_t head_size) {
+  return guarded_value([&] { return kv_bytes(kv_pages(type, layers, pages, page_tokens, kv_heads, head_size)); });
 }
 void qwc_kv_free(int64_t cache) { release<KvCache>(cache); }
 

@@ -58,6 +58,9 @@ struct AttendShape {
 };
 // The cached length is cut at fixed places, so that a row's result does not depend on who computes the pieces.
 constexpr int kSplitKeys = 256;
+// Where keys are chosen, of the weights of one launch and of the lists of one.
+constexpr int64_t kMostWeightBytes = 256 << 20;
+constexpr int64_t kMostTiles = 4 << 20;
 
 inline int64_t piece_rows(int64_t head_size) { return head_size <= 128 ? 16 : 8; }
 inline int64_t tile_keys(int64_t head_size) { return head_size <= 128 ? 32 : 16; }

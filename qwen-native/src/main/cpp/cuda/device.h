@@ -51,6 +51,8 @@ class Stream {
   void copy_to_host(void* to, const void* from, int64_t bytes);
   void clear(void* memory, int64_t bytes);
   void wait();
+  // The same where a lost device is no failure: it reads and writes nothing any more.
+  void settle() noexcept;
   void* handle() const { return handle_; }
 
  private:
@@ -82,5 +84,7 @@ void emulate_devices(int devices, int capability, int64_t bytes);
 void emulate_failure(int64_t k, Status status);
 // Bytes of the device that are taken, or -1 if unknown.
 int64_t emulated_bytes();
+// How often memory was given back that was not taken, since this was last asked. Until it is asked each call of the device fails for it.
+int64_t emulated_faults();
 
 }  // namespace qw::cuda

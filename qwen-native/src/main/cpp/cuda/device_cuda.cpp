@@ -58,7 +58,8 @@ DeviceInfo device_info(int device) {
   use_device(device);
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, device), "looking at the device");
-  DeviceInfo info{properties.name, properties.major, properties.minor, 0, 0, properties.multiProcessorCount};
+  DeviceInfo info{properties.name, properties.major, properties.minor, static_cast<int64_t>(properties.totalGlobalMem), 0,
+                  properties.multiProcessorCount};
   // Before a context is made on it: the runtime has no code for older cards.
   if (info.major < kLowestMajor) return info;
   size_t free_bytes = 0, total_bytes = 0;
@@ -118,6 +119,8 @@ void Stream::clear(void* memory, int64_t bytes) {
 
 void Stream::wait() { check(cudaStreamSynchronize(stream_of(handle_)), "computing on the device"); }
 
+void Stream::settle() noexcept { cudaStreamSynchronize(stream_of(handle_)); }
+
 Mark::~Mark() {
   if (handle_ != nullptr) cudaEventDestroy(static_cast<cudaEvent_t>(handle_));
 }
@@ -147,5 +150,6 @@ void Mark::settle() noexcept {
 void emulate_devices(int, int, int64_t) { throw Failure(kUnsupported, "this library is no emulation"); }
 void emulate_failure(int64_t, Status) { throw Failure(kUnsupported, "this library is no emulation"); }
 int64_t emulated_bytes() { return -1; }
+int64_t emulated_faults() { return 0; }
 
 }  // namespace qw::cuda

@@ -5,7 +5,7 @@
 //   codes   their low 2 bits (8 bytes: element e in byte e % 8, from bit 2 * (e / 8)), low 4 bits (16 bytes: elements e and e + 16 in
 //           byte e), or all 8
 //   high    where codes have 3 or 5 bits the last one (a word, bit e is element e's), where they have 6 two (as codes of 2 bits)
-//   scales  d, or d and m, in half precision; in formats of 256 columns what multiplies those
+//   scales  d, or d and m, in half precision; in formats of 256 columns what multiplies those; in groups of 128 columns one for 4 groups of 32
 //   supers  in formats of 256 columns, for each 8 groups: d, or d and dmin, in half precision
 // A lane takes a group: 16 bytes of 4-bit codes are one load, and 32 lanes load 512 bytes side by side.
 #pragma once
@@ -24,13 +24,14 @@ constexpr int kGroup = 32;
 template <int kType>
 struct Format;
 
-template <class B, int kBitsOfCode, int kScaleBytes, int kSuperBytes, bool kTwoScales, bool kHasOffset>
+template <class B, int kBitsOfCode, int kScaleBytes, int kSuperBytes, bool kTwoScales, bool kHasOffset, int kGroupsOfScale = 1>
 struct QuantizedFormat {
   using Block = B;
   static constexpr int kBits = kBitsOfCode;
   static constexpr int kCode = kBits == 8 ? 32 : kBits < 4 ? 8 : 16;
   static constexpr int kHigh = kBits == 6 ? 8 : kBits == 3 || kBits == 5 ? 4 : 0;
   static constexpr int kScale = kScaleBytes;
+  static constexpr int kScaleGroups = kGroupsOfScale;  // that share a scale
   static constexpr int kSuper = kSuperBytes;     // of 8 groups
   static constexpr bool kHalves = kTwoScales;    // 16 columns have a scale, not 32
   static constexpr bool kOffset = kHasOffset;    // value = scale * code + offset
@@ -51,9 +52,9 @@ template <> struct Format<kIQ4_NL> : QuantizedFormat<BlockIQ4_NL, 4, 2, 0, false
 template <> struct Format<kIQ4_XS> : QuantizedFormat<BlockIQ4_XS, 4, 1, 2, false, false> {};
 // With a zero point, which is kept beside the scale: offset = -scale * zero.
 template <> struct Format<kINT4_G32> : QuantizedFormat<BlockInt4<32>, 4, 4, 0, false, true> {};
-template <> struct Format<kINT4_G128> : QuantizedFormat<BlockInt4<128>, 4, 4, 0, false, true> {};
+template <> struct Format<kINT4_G128> : QuantizedFormat<BlockInt4<128>, 4, 4, 0, false, true, 4> {};
 template <> struct Format<kINT8_G32> : QuantizedFormat<BlockInt8<32>, 8, 4, 0, false, true> {};
-template <> struct Format<kINT8_G128> : QuantizedFormat<BlockInt8<128>, 8, 4, 0, false, true> {};
+template <> struct Format<kINT8_G128> : QuantizedFormat<BlockInt8<128>, 8, 4, 0, false, true, 4> {};
 
 constexpr bool is_float(int32_t type) { return type == kF32 || type == kF16 || type == kBF16; }
 // The same where a device asks, which calls no function of the host.
@@ -68,7 +69,8 @@ struct RowPlaces {
   using F = Format<kType>;
   int64_t high, scales, supers, end;
   QW_DEVICE explicit RowPlaces(int64_t groups)
-      : high(groups * F::kCode), scales(high + groups * F::kHigh), supers(scales + groups * F::kScale), end(supers + groups / 8 * F::kSuper) {}
+      : high(groups * F::kCode), scales(high + groups * F::kHigh),
+        supers(scales + groups / F::kScaleGroups * F::kScale), end(supers + groups / 8 * F::kSuper) {}
 };
 
 // Four numbers of 0 .. 127, less c.
@@ -137,7 +139,7 @@ QW_DEVICE float half_at(const uint8_t* p) { return from_half(*reinterpret_cast<c
 template <int kType>
 QW_DEVICE void decode_scales(const uint8_t* row, const RowPlaces<kType>& places, int64_t group, Decoded& d) {
   using F = Format<kType>;
-  const uint8_t* s = row + places.scales + group * F::kScale;
+  const uint8_t* s = row + places.scales + group / F::kScaleGroups * F::kScale;
   if constexpr (F::kSuper == 0) {
     d.scale[0] = half_at(s);
     if constexpr (kType == kINT4_G32 || kType == kINT4_G128) {

@@ -174,21 +174,24 @@ Arena::Arena(std::shared_ptr<Context> context, int64_t bytes)
     : Object(kArena), memory(std::make_shared<const DeviceMemory>(std::move(context), bytes)) {}
 
 Staging::Staging(std::shared_ptr<Context> c, int64_t bytes)
-    : Object(kStaging), context(std::move(c)), host(bytes), pinned(pin(host.data(), bytes)), device(context, bytes) {}
+    : Object(kStaging), context(std::move(c)), host(bytes), pinned(false) {
+  // Last: nothing after it fails and leaves it pinned.
+  pinned = pin(host.data(), bytes);
+}
 
 Staging::~Staging() {
-  taken.settle();
+  context->try_to_use();
+  stream.settle();
   if (pinned) unpin(host.data());
 }
 
-KvCache::KvCache(std::shared_ptr<Context> context, int32_t type, int64_t layers, int64_t page_count, int64_t page_tokens, int64_t kv_heads,
-                 int64_t head_size)
-    : Object(kKvCache) {
+KvPages kv_pages(int32_t type, int64_t layers, int64_t page_count, int64_t page_tokens, int64_t kv_heads, int64_t head_size) {
   require(type >= 0 && type < kKvTypes, "unknown type of a KV cache");
   require(layers >= 1 && page_count >= 1 && page_tokens >= 1 && kv_heads >= 1, "a dimension of a KV cache is not positive");
   require(page_tokens <= INT32_MAX && kv_heads <= INT32_MAX, "a dimension of a KV cache exceeds 31 bits");
   require(head_size >= 16 && head_size % 16 == 0, "the head size of a KV cache must be a multiple of 16");
   if (head_size > 256) throw Failure(kUnsupported, "the CUDA kernels attend to heads of at most 256 elements");
+  KvPages pages{};
   pages.type = type;
   pages.layers = layers;
   pages.pages = page_count;
@@ -202,7 +205,15 @@ KvCache::KvCache(std::shared_ptr<Context> context, int32_t type, int64_t layers,
   pages.values = plus(pages.centre, type == kKvInt8 ? head_size * 2 : 0);
   pages.head_bytes = plus(pages.values, plus(pages.scales, scale_bytes));
   pages.page_bytes = times(kv_heads, pages.head_bytes);
-  memory = DeviceMemory(std::move(context), times(times(layers, page_count), pages.page_bytes));
+  return pages;
+}
+
+int64_t kv_bytes(const KvPages& pages) { return times(times(pages.layers, pages.pages), pages.page_bytes); }
+
+KvCache::KvCache(std::shared_ptr<Context> context, int32_t type, int64_t layers, int64_t page_count, int64_t page_tokens, int64_t kv_heads,
+                 int64_t head_size)
+    : Object(kKvCache), pages(kv_pages(type, layers, page_count, page_tokens, kv_heads, head_size)),
+      memory(std::move(context), kv_bytes(pages)) {
   pages.memory = memory.data();
 }
 

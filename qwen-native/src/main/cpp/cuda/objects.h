@@ -135,7 +135,8 @@ struct Weight : Object {
   std::vector<std::shared_ptr<const DeviceMemory>> memory;
 };
 
-// Bytes of a file on their way to the device.
+// Bytes of a file on their way to the device. Each has a stream of its own: while the rows of one are laid out those of another are copied,
+// and none of it is in the way of operations. Several may be used at once, each by one thread.
 struct Staging : Object {
   static constexpr Kind kKind = kStaging;
   Staging(std::shared_ptr<Context> context, int64_t bytes);
@@ -143,8 +144,8 @@ struct Staging : Object {
   std::shared_ptr<Context> context;
   Memory host;
   bool pinned;
-  DeviceMemory device;
-  Mark taken;  // behind the kernel that read the device's part
+  DeviceMemory device;  // as much, taken when rows first have to be laid out
+  Stream stream;
 };
 
 enum KvType : int32_t { kKvF32, kKvF16, kKvBF16, kKvInt8, kKvTypes };
@@ -166,6 +167,10 @@ struct KvPages {
   int64_t head_bytes;  // keys and values of a head in a page
   int64_t page_bytes;
 };
+
+// Places and sizes, without memory. Throws kUnsupported for a shape without kernels.
+KvPages kv_pages(int32_t type, int64_t layers, int64_t pages, int64_t page_tokens, int64_t kv_heads, int64_t head_size);
+int64_t kv_bytes(const KvPages& pages);
 
 struct KvCache : Object {
   static constexpr Kind kKind = kKvCache;

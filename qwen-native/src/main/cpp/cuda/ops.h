@@ -14,8 +14,12 @@ int64_t segment_bytes(int32_t type, int64_t rows, int64_t columns);
 // Takes segment_bytes of the arena. order: see ColumnOrder; null for none.
 void add_segment(Weight& weight, int32_t type, int64_t rows, const int32_t* order, Arena& arena);
 // Sends `bytes` bytes of the staging's host memory, rows of a segment in the file's format, and lays them out on the device. The staging may
-// be filled again after wait_staging.
+// be filled again when its stream was waited for.
 void pack_rows(const Weight& weight, int64_t segment, int64_t first_row, int64_t rows, Staging& staging, int64_t bytes);
+
+// Memory of the device that operations take beside what was made for them, at most: of a decoder with so many bytes of activations, over
+// such a cache.
+int64_t scratch_bytes(const Backend& backend, int64_t activation_bytes, const KvPages& kv, bool sparse);
 
 void embed(Backend& backend, const Weight& table, const BatchView& batch, Buffer& x);
 void rms_norm(Backend& backend, Buffer& x, int64_t rows, Buffer& gain, float epsilon, Buffer& y);

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "cuda/gemm.h"
+#include "cuda/gemm_int8.h"
+#include "cuda/integers.h"
 #include "cuda/multiply.h"
 #include "cuda/ops.h"
 
@@ -141,8 +143,7 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) multiply_floats(MultiplyArgs args) {
   finish<kTokens>(args, place, sums);
 }
 
-// A warp rounds a group of a row, whose columns are taken in an order unless it is null: scale = largest magnitude / 127, q = x / scale to nearest even. A group of zeros, or of numbers so small (below
-// 1e-35) that 127 / magnitude would not be finite, becomes 0; one with a NaN or an infinity gets scale NaN, so that all products are.
+// A warp rounds a group of a row, whose columns are taken in an order unless it is null.
 QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) quantize_groups(const float* x, const int32_t* order, int64_t columns, int64_t groups, Integers out) {
   const int64_t group = block_x() * kWarps + thread_index() / kLanes;
   if (group >= groups) return;
@@ -151,34 +152,16 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) quantize_groups(const float* x, const int32
   float value = x[group * kGroup / columns * columns + (order == nullptr ? at_column : order[at_column])];
   for (int set = 0; set < out.sets; set++) {
     const int64_t at = set * groups + group;
-    const float bad = largest_of_lanes(value - value == 0.f ? 0.f : 1.f);
-    const float largest = largest_of_lanes(magnitude(value));
-    const bool zero = bad != 0.f || largest < 1e-35f;
-    const float scale = bad != 0.f ? not_a_number() : zero ? 0.f : largest / 127.f;
-    const int q = zero ? 0 : static_cast<int>(round_to_even(value * (127.f / largest)));
+    const bool finite = largest_of_lanes(value - value == 0.f ? 0.f : 1.f) == 0.f;
+    const Rounding rounding = rounding_of(largest_of_lanes(magnitude(value)), finite);
+    const int q = rounding(value);
     int sum = q;
     for (int mask = 8; mask > 0; mask /= 2) sum += exchange(sum, mask);
     out.q[at * kGroup + lane] = static_cast<int8_t>(q);
     if (lane % 16 == 0) out.sum16[2 * at + lane / 16] = static_cast<int16_t>(sum);
-    if (lane == 0) out.scale[at] = scale;
-    value = value - scale * static_cast<float>(q);
+    if (lane == 0) out.scale[at] = rounding.scale;
+    value = value - rounding.scale * static_cast<float>(q);
   }
-}
-
-// The numbers of an order on the device, or null.
-const int32_t* order_on_device(Backend& backend, const Weight& w, int32_t number) {
-  if (w.orders[static_cast<size_t>(number)].empty()) return nullptr;
-  if (w.device_orders.data() == nullptr) {
-    std::vector<int32_t> all(w.orders.size() * static_cast<size_t>(w.columns));
-    for (size_t i = 0; i < w.orders.size(); i++) {
-      std::copy(w.orders[i].begin(), w.orders[i].end(), all.begin() + static_cast<int64_t>(i) * w.columns);
-    }
-    const int64_t bytes = static_cast<int64_t>(all.size()) * 4;
-    w.device_orders = DeviceMemory(backend.context, bytes);
-    backend.context->stream.copy_to_device(w.device_orders.data(), all.data(), bytes);
-    backend.context->stream.wait();
-  }
-  return reinterpret_cast<const int32_t*>(w.device_orders.data()) + number * w.columns;
 }
 
 template <int kTokens>
@@ -196,6 +179,21 @@ void launch_multiply(Backend& backend, int32_t type, const MultiplyArgs& args, i
 }
 
 }  // namespace
+
+const int32_t* order_on_device(Backend& backend, const Weight& w, int32_t number) {
+  if (w.orders[static_cast<size_t>(number)].empty()) return nullptr;
+  if (w.device_orders.data() == nullptr) {
+    std::vector<int32_t> all(w.orders.size() * static_cast<size_t>(w.columns));
+    for (size_t i = 0; i < w.orders.size(); i++) {
+      std::copy(w.orders[i].begin(), w.orders[i].end(), all.begin() + static_cast<int64_t>(i) * w.columns);
+    }
+    const int64_t bytes = static_cast<int64_t>(all.size()) * 4;
+    w.device_orders = DeviceMemory(backend.context, bytes);
+    backend.context->stream.copy_to_device(w.device_orders.data(), all.data(), bytes);
+    backend.context->stream.wait();
+  }
+  return reinterpret_cast<const int32_t*>(w.device_orders.data()) + number * w.columns;
+}
 
 Integers quantize(Backend& backend, const Weight& w, int32_t order, const float* x, int64_t rows) {
   const int64_t columns = w.columns;
@@ -237,9 +235,11 @@ void linear(Backend& backend, Buffer& x, int64_t rows, const Weight& w, Buffer* 
   const int tokens = tile_tokens(rows);
   int32_t order = -1;
   Gemm gemm(backend, args.x, rows, w.columns);
+  IntegerGemm integers(backend, w, args.x, rows);
   for (const Segment& run : w.runs) {
     args.bias = added == nullptr ? nullptr : added + run.first_row;
     if (gemm.multiply(run, order_on_device(backend, w, run.order), args.bias, add, to + run.first_row, w.rows)) continue;
+    if (integers.multiply(run, args.bias, add, to + run.first_row, w.rows)) continue;
     if (!is_float(run.type) && run.order != order) {
       order = run.order;
       args.integers = quantize(backend, w, order, args.x, rows);

@@ -8,9 +8,6 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int64_t kPanelKeys = 16;
-// Of the lists of one launch, and of the weights of one launch.
-constexpr int64_t kMostTiles = 4 << 20;
-constexpr int64_t kMostWeightBytes = 256 << 20;
 
 // Runs and heads that are weighed together.
 struct WeighPiece {

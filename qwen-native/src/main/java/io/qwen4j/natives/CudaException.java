@@ -31,6 +31,11 @@ final class CudaException {
         return value;
     }
 
+    /** Returns a size, which may be 0. */
+    static long checkSize(long value, String what) {
+        return value == 0 ? 0 : checkValue(value, what);
+    }
+
     private static RuntimeException of(int status, String what) {
         String message = what + ": " + lastError();
         return switch (status) {

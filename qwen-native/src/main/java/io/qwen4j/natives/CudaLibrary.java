@@ -41,6 +41,9 @@ final class CudaLibrary {
     @Name("qwc_emulated_bytes")
     static native long emulatedBytes();
 
+    @Name("qwc_emulated_faults")
+    static native long emulatedFaults();
+
     @Name("qwc_device_count")
     static native long deviceCount();
 
@@ -53,6 +56,9 @@ final class CudaLibrary {
     @Name("qwc_device_free_bytes")
     static native long deviceFreeBytes(int device);
 
+    @Name("qwc_device_total_bytes")
+    static native long deviceTotalBytes(int device);
+
     @Name("qwc_backend_create")
     static native long createBackend(int device, boolean fine);
 
@@ -61,6 +67,10 @@ final class CudaLibrary {
 
     @Name("qwc_backend_wait")
     static native int await(long backend);
+
+    @Name("qwc_scratch_bytes")
+    static native long scratchBytes(
+            long backend, long activationBytes, int type, long pages, long pageTokens, long kvHeads, long headSize, boolean sparse);
 
     @Name("qwc_segment_bytes")
     static native long segmentBytes(int type, long rows, long columns);
@@ -113,6 +123,9 @@ final class CudaLibrary {
     @Name("qwc_kv_create")
     static native long createKvCache(
             long backend, int type, long layers, long pages, long pageTokens, long kvHeads, long headSize);
+
+    @Name("qwc_kv_bytes")
+    static native long kvCacheBytes(int type, long layers, long pages, long pageTokens, long kvHeads, long headSize);
 
     @Name("qwc_kv_free")
     static native void freeKvCache(long cache);

@@ -27,9 +27,17 @@ final class CudaOps extends NativeOps {
     private final CudaDevice device;
     private final CudaBackend backend;
 
-    CudaOps(CudaDevice device, ActivationPrecision activations) {
+    private final int threads;
+
+    /**
+     * Makes a backend.
+     *
+     * @param threads that read weights
+     */
+    CudaOps(CudaDevice device, int threads, ActivationPrecision activations) {
         super(KINDS);
         this.device = device;
+        this.threads = threads;
         backend = new CudaBackend(device.index(), activations == ActivationPrecision.INT16);
     }
 
@@ -45,14 +53,14 @@ final class CudaOps extends NativeOps {
 
     @Override
     public long availableBytes() {
-        return CudaException.checkValue(CudaLibrary.deviceFreeBytes(device.index()), "memory of device " + device);
+        return device.freeBytes();
     }
 
     @Override
     public List<? extends Weight> matrices(List<? extends List<TensorSource>> matrices, LongConsumer progress) {
         long handle = backend.acquire();
         try {
-            return CudaUpload.matrices(this, handle, matrices, progress);
+            return CudaUpload.matrices(this, handle, threads, matrices, progress);
         } finally {
             backend.release();
         }
@@ -79,6 +87,25 @@ final class CudaOps extends NativeOps {
     @Override
     public Ints ints(int count) {
         return new CudaBuffer.Integers(backend, count);
+    }
+
+    @Override
+    public long cacheBytes(KvLayout layout) {
+        return CudaKvCache.bytes(layout);
+    }
+
+    @Override
+    public long scratchBytes(long activationBytes, KvLayout layout, boolean sparse) {
+        long handle = backend.acquire();
+        try {
+            return CudaException.checkValue(
+                    CudaLibrary.scratchBytes(
+                            handle, activationBytes, layout.type().ordinal(), layout.pages(), layout.pageTokens(), layout.kvHeads(),
+                            layout.headSize(), sparse),
+                    "scratch memory");
+        } finally {
+            backend.release();
+        }
     }
 
     @Override

@@ -70,6 +70,27 @@ public interface Ops extends AutoCloseable {
     /** Memory that {@link #matrix} takes for a tensor, in bytes. */
     long matrixBytes(TensorSource part);
 
+    /**
+     * Memory that {@link #kvCache} takes, in bytes.
+     *
+     * @throws io.qwen4j.BackendUnavailableException if this backend has no kernels for such a cache
+     */
+    default long cacheBytes(KvLayout layout) {
+        return layout.bytes();
+    }
+
+    /**
+     * Memory that operations take beside what is made here, in bytes: their scratch, and what the backend leaves unused lest it runs out
+     * of memory in the middle of a step.
+     *
+     * @param activationBytes all activations of a decoder
+     * @param layout its cache
+     * @param sparse whether keys are chosen
+     */
+    default long scratchBytes(long activationBytes, KvLayout layout, boolean sparse) {
+        return 0;
+    }
+
     /** Makes an activation of zeros. */
     Activation activation(int rows, int columns);
 
