@@ -232,16 +232,16 @@ int32_t qwc_attention(int64_t backend, int64_t qkv, int64_t rotations, int64_t b
   });
 }
 int32_t qwc_route(int64_t backend, int64_t scores, int64_t rows, int64_t routing) {
-  return operation(backend, [&](Backend& b) { route(b, object<Buffer>(scores), rows, RoutingView(object<Buffer>(routing))); });
+  return operation(backend, [&](Backend& b) { route(b, object<Buffer>(scores), rows, object<Buffer>(routing)); });
 }
 int32_t qwc_expert_linear(int64_t backend, int64_t x, int64_t routing, int64_t weight, int64_t y) {
   return operation(backend, [&](Backend& b) {
-    expert_linear(b, object<Buffer>(x), RoutingView(object<Buffer>(routing)), object<Weight>(weight), object<Buffer>(y));
+    expert_linear(b, object<Buffer>(x), object<Buffer>(routing), object<Weight>(weight), object<Buffer>(y));
   });
 }
 int32_t qwc_expert_linear_add(int64_t backend, int64_t x, int64_t routing, int64_t weight, int64_t y) {
   return operation(backend, [&](Backend& b) {
-    expert_linear_add(b, object<Buffer>(x), RoutingView(object<Buffer>(routing)), object<Weight>(weight), object<Buffer>(y));
+    expert_linear_add(b, object<Buffer>(x), object<Buffer>(routing), object<Weight>(weight), object<Buffer>(y));
   });
 }
 int32_t qwc_sigmoid_gate(int64_t backend, int64_t x, int64_t rows, int64_t gate) {

@@ -76,8 +76,14 @@ const int32_t* SentInts::send(const std::shared_ptr<Context>& context, const std
   return reinterpret_cast<const int32_t*>(memory_.data());
 }
 
+void SentInts::reserve(const std::shared_ptr<Context>& context, int64_t count) {
+  if (times(count, 4) <= memory_.bytes()) return;
+  sent_.clear();
+  memory_.grow(context, times(count, 4));
+}
+
 Buffer::Buffer(std::shared_ptr<Context> context, int64_t r, int64_t c, bool host_only)
-    : Object(kBuffer), rows(r), columns(c), context_(std::move(context)), host_row_(r) {
+    : Object(kBuffer), rows(r), columns(c), context_(std::move(context)), host_only_(host_only), host_row_(r) {
   require(r >= 1 && c >= 1, "a buffer has at least one row and one column");
   const int64_t bytes = times(times(r, c), 4);
   if (host_only) {
@@ -106,7 +112,15 @@ uint8_t* Buffer::host() {
   require(!discarded, "the buffer is closed");
   require_running("looking at a buffer");
   view();
-  if (device_.data() == nullptr) return host_.data();
+  if (host_only_) {
+    if (computed()) {
+      context_->use();
+      const int64_t first = computed_from_ * 4;
+      context_->stream.copy_to_host(host_.data() + first, device_.data() + first, rows * row_bytes() - first);
+      computed_from_ = -1;
+    }
+    return host_.data();
+  }
   context_->use();
   sent_.wait();
   if (device_rows_ > 0) context_->stream.copy_to_host(host_.data(), device_.data(), device_rows_ * row_bytes());
@@ -116,7 +130,7 @@ uint8_t* Buffer::host() {
 }
 
 const float* Buffer::read(int64_t count) {
-  require(!discarded && device_.data() != nullptr, "the buffer is closed");
+  require(!discarded && !host_only_, "the buffer is closed or an array of integers");
   note_use(count, false);
   if (host_row_ < count) {
     context_->stream.copy_to_device(device_.data() + host_row_ * row_bytes(), host_.data() + host_row_ * row_bytes(),
@@ -129,7 +143,7 @@ const float* Buffer::read(int64_t count) {
 }
 
 float* Buffer::write(int64_t count) {
-  require(!discarded && device_.data() != nullptr, "the buffer is closed");
+  require(!discarded && !host_only_, "the buffer is closed or an array of integers");
   note_use(count, true);
   device_rows_ = std::max(device_rows_, count);
   host_row_ = std::max(host_row_, count);
@@ -163,8 +177,19 @@ void Buffer::discard() {
 }
 
 Buffer::operator IntArray() {
-  require(!discarded && device_.data() == nullptr, "the buffer is no array of integers");
+  require(!discarded && host_only_, "the buffer is no array of integers");
   return {reinterpret_cast<int32_t*>(host_.data()), rows * columns};
+}
+
+int32_t* Buffer::twin(int64_t more) {
+  require(!discarded && host_only_, "the buffer is no array of integers");
+  const int64_t bytes = times(plus(times(rows, columns), more), 4);
+  if (device_.bytes() < bytes) {
+    require(!computed(), "the twin of an array grows");
+    device_ = DeviceMemory();
+    device_ = DeviceMemory(context_, bytes);
+  }
+  return reinterpret_cast<int32_t*>(device_.data());
 }
 
 Arena::Arena(std::shared_ptr<Context> context, int64_t bytes)

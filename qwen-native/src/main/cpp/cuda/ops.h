@@ -24,9 +24,10 @@ int64_t scratch_bytes(const Backend& backend, int64_t activation_bytes, const Kv
 void embed(Backend& backend, const Weight& table, const BatchView& batch, Buffer& x);
 void rms_norm(Backend& backend, Buffer& x, int64_t rows, Buffer& gain, float epsilon, Buffer& y);
 void linear(Backend& backend, Buffer& x, int64_t rows, const Weight& w, Buffer* bias, bool add, Buffer& y);
-void route(Backend& backend, Buffer& scores, int64_t rows, RoutingView routing);
-void expert_linear(Backend& backend, Buffer& x, const RoutingView& routing, const Weight& w, Buffer& y);
-void expert_linear_add(Backend& backend, Buffer& x, const RoutingView& routing, const Weight& w, Buffer& y);
+// The pairs are on the device when it returns, and on the host when it looks at the routing; their number is on the host at once.
+void route(Backend& backend, Buffer& scores, int64_t rows, Buffer& routing);
+void expert_linear(Backend& backend, Buffer& x, Buffer& routing, const Weight& w, Buffer& y);
+void expert_linear_add(Backend& backend, Buffer& x, Buffer& routing, const Weight& w, Buffer& y);
 void sigmoid_gate(Backend& backend, Buffer& x, int64_t rows, Buffer& gate);
 void swiglu(Backend& backend, Buffer& x, int64_t rows, Buffer& out);
 void relu(Backend& backend, Buffer& x, int64_t rows);

@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 import org.junit.jupiter.api.io.TempDir;
@@ -36,6 +37,40 @@ class CudaModelTest {
         // An instruction set is asked of a CPU.
         try (QwenModel cpu = QwenModel.load(directory, LoadOptions.builder().instructionSet(InstructionSet.BASELINE).build())) {
             assertTrue(cpu.info().backend().startsWith("cpu baseline"), cpu.info().backend());
+        }
+    }
+
+    /** With log-probabilities tokens are chosen from whole rows of logits, without from what the device selects of them. */
+    @Test
+    void whatTheDeviceSelectsGivesTheTokensOfWholeRows() throws Exception {
+        NativeSets.provider();
+        int[] ids = GoldenCheckpoint.unpack("dense-gqa7", directory).ints("input_ids");
+        List<Integer> prompt = Arrays.stream(ids).limit(5).boxed().toList();
+        List<SamplingOptions.Builder> samplings = List.of(
+                SamplingOptions.builder().temperature(0),
+                SamplingOptions.builder().temperature(0).repetitionPenalty(1.1f),
+                SamplingOptions.builder().temperature(0).presencePenalty(2).frequencyPenalty(0.5f).logitBias(Map.of(7, 3f, 9, -2f)),
+                SamplingOptions.builder().temperature(0.7f).topK(20).topP(0.8f).repetitionPenalty(1.05f),
+                SamplingOptions.builder().temperature(1.5f).topK(50).minP(0.05f),
+                SamplingOptions.builder().temperature(0.8f).topP(0.9f).frequencyPenalty(0.3f),
+                SamplingOptions.builder().minP(0.2f).presencePenalty(-0.5f),
+                SamplingOptions.builder().topK(40).typicalP(0.8f),
+                SamplingOptions.builder().temperature(0.9f));
+        LoadOptions options = LoadOptions.builder().device(Device.CUDA).kvCache(KvCacheType.F32).build();
+        try (QwenModel cuda = QwenModel.load(directory, options)) {
+            for (SamplingOptions.Builder sampling : samplings) {
+                GenerationOptions.Builder asked = GenerationOptions.builder().sampling(sampling.seed(5L).build()).maxTokens(6)
+                        .ignoreEndTokens(true);
+                // Two at a time, so that a step has several rows, and one of them ahead.
+                List<Generation> selected = new ArrayList<>();
+                for (int i = 0; i < 2; i++) {
+                    selected.add(cuda.submit(new GenerationRequest.Tokens(prompt, asked.promptLookup(2 * i).build())));
+                }
+                Generation whole = cuda.submit(new GenerationRequest.Tokens(prompt, asked.logProbabilities(0).build()));
+                for (Generation one : selected) {
+                    assertEquals(whole.await().tokens(), one.await().tokens(), sampling.build().toString());
+                }
+            }
         }
     }
 
