@@ -63,6 +63,7 @@ struct Copy {
 struct Fiber {
   void* stack;
   State state;
+  bool waited;  // for the kernels before
   int exchanges;
   int group;  // of copies, that is not ended
   std::vector<Copy> copies;
@@ -87,12 +88,14 @@ void* argument_of_grid = nullptr;
 const char* failure = nullptr;
 alignas(1024) uint8_t shared_memory[kMostSharedBytes];
 int64_t shared_bytes_of_grid = 0;
+bool early_grid = false;
 
 void leave() { qw_switch_stack(&fibers[place.thread].stack, scheduler); }
 
 void run_thread() {
   while (true) {
     body_of_grid(argument_of_grid);
+    if (early_grid && !fibers[place.thread].waited) failure = "a thread did not wait for the kernels before";
     fibers[place.thread].state = kDone;
     warps[place.thread / kLanes].ended++;
     leave();
@@ -142,6 +145,7 @@ void run_warp(int first) {
 void run_block(int threads) {
   for (int i = 0; i < threads; i++) {
     fibers[i].state = kReady;
+    fibers[i].waited = false;
     fibers[i].group = 0;
     fibers[i].copies.clear();
   }
@@ -178,11 +182,13 @@ void complete(Warp& warp) {
 
 }  // namespace
 
-void run_grid(const char* kernel, int64_t x, int64_t y, int64_t z, int threads, int64_t shared_bytes, void (*body)(void*), void* argument) {
+void run_grid(const char* kernel, int64_t x, int64_t y, int64_t z, int threads, int64_t shared_bytes, bool early, void (*body)(void*),
+              void* argument) {
   emulate_call(kernel);
   const std::lock_guard<std::mutex> lock(grids);
   require(shared_bytes >= 0 && shared_bytes <= kMostSharedBytes, "a block has at most 227 KB of shared memory");
   shared_bytes_of_grid = shared_bytes;
+  early_grid = early;
   require(threads >= kLanes && threads <= kMostThreads && threads % kLanes == 0, "a block has 32 to 1024 threads in whole warps");
   require(x >= 1 && x <= INT32_MAX && y >= 1 && y <= 65535 && z >= 1 && z <= 65535, "a grid has a size that no device takes");
   if (stacks == nullptr) make_fibers();
@@ -206,6 +212,8 @@ void barrier() {
   fibers[place.thread].state = kAtBarrier;
   leave();
 }
+
+void wait_for_previous() { fibers[place.thread].waited = true; }
 
 uint32_t exchange(uint32_t value, int from) {
   const int thread = place.thread;

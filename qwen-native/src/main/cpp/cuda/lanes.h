@@ -15,6 +15,8 @@
 #define QW_DEVICE __device__ __forceinline__
 #define QW_SHARED __shared__
 #define QW_LAUNCH_BOUNDS(threads) __launch_bounds__(threads, 1)
+// Registers for so many blocks on a processor.
+#define QW_LAUNCH_BOUNDS_FOR(threads, blocks) __launch_bounds__(threads, blocks)
 #define QW_UNROLL _Pragma("unroll")
 #else
 #include "cuda/emulation.h"
@@ -23,6 +25,7 @@
 #define QW_DEVICE inline
 #define QW_SHARED static
 #define QW_LAUNCH_BOUNDS(threads)
+#define QW_LAUNCH_BOUNDS_FOR(threads, blocks)
 #define QW_UNROLL
 #endif
 
@@ -32,6 +35,9 @@ constexpr int kLanes = 32;
 
 struct Words4 {
   uint32_t x, y, z, w;
+};
+struct Words2 {
+  uint32_t x, y;
 };
 
 #if defined(__CUDACC__)
@@ -67,6 +73,72 @@ QW_DEVICE Words4 load4(const void* p) {
   return {v.x, v.y, v.z, v.w};
 }
 QW_DEVICE uint32_t load1(const void* p) { return __ldg(static_cast<const uint32_t*>(p)); }
+QW_DEVICE uint16_t load_half(const void* p) { return __ldg(static_cast<const unsigned short*>(p)); }
+// Of weights, which a step reads once: they take no place in the first cache, and leave the second one before activations and keys do. Lanes
+// side by side read whole sectors of 32 bytes with one instruction.
+QW_DEVICE uint64_t first_to_leave() {
+  uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+QW_DEVICE Words4 load4_once(const void* p) {
+  Words4 v;
+  asm volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0,%1,%2,%3}, [%4], %5;"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "l"(p), "l"(first_to_leave()));
+  return v;
+}
+QW_DEVICE Words2 load2_once(const void* p) {
+  Words2 v;
+  asm volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.v2.u32 {%0,%1}, [%2], %3;" : "=r"(v.x), "=r"(v.y) : "l"(p), "l"(first_to_leave()));
+  return v;
+}
+QW_DEVICE uint32_t load1_once(const void* p) {
+  uint32_t v;
+  asm volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.u32 %0, [%1], %2;" : "=r"(v) : "l"(p), "l"(first_to_leave()));
+  return v;
+}
+// 32 bytes: the first cache keeps the other half of each sector for the second instruction.
+QW_DEVICE void load8_once(const void* p, Words4& a, Words4& b) {
+  asm volatile("ld.global.nc.L1::evict_first.L2::cache_hint.v4.u32 {%0,%1,%2,%3}, [%4], %5;"
+               : "=r"(a.x), "=r"(a.y), "=r"(a.z), "=r"(a.w)
+               : "l"(p), "l"(first_to_leave()));
+  asm volatile("ld.global.nc.L1::evict_first.L2::cache_hint.v4.u32 {%0,%1,%2,%3}, [%4+16], %5;"
+               : "=r"(b.x), "=r"(b.y), "=r"(b.z), "=r"(b.w)
+               : "l"(p), "l"(first_to_leave()));
+}
+// Of what kernels before this one, or this one, wrote. The loads above may read what was there before the kernel began.
+QW_DEVICE Words4 read4(const void* p) {
+  const uint4 v = *static_cast<const uint4*>(p);
+  return {v.x, v.y, v.z, v.w};
+}
+QW_DEVICE Words2 read2(const void* p) {
+  const uint2 v = *static_cast<const uint2*>(p);
+  return {v.x, v.y};
+}
+QW_DEVICE void write4(void* p, const Words4& v) { *static_cast<uint4*>(p) = make_uint4(v.x, v.y, v.z, v.w); }
+QW_DEVICE void write2(void* p, const Words2& v) { *static_cast<uint2*>(p) = make_uint2(v.x, v.y); }
+
+// Programmatic dependent launch, from compute capability 9.0 on; nothing below. A kernel launched with launch_early may begin as soon as all
+// blocks of the one before it called let_next_begin or ended: until wait_for_previous returns it must neither read what other kernels
+// wrote nor write anything. As it has to wait for the one before it, which waited itself, all kernels before are complete then.
+QW_DEVICE void let_next_begin() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+QW_DEVICE void wait_for_previous() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+// Begins to bring memory to the second cache, where all kernels see the same; useful before wait_for_previous. Address and size are multiples
+// of 16 bytes.
+QW_DEVICE void prefetch(const void* p, uint32_t bytes) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "r"(bytes) : "memory");
+#endif
+}
 
 // Shared memory whose size the launch tells, at an address that is a multiple of 1024.
 QW_DEVICE uint8_t* launch_shared() {
@@ -85,6 +157,29 @@ void launch_sharing(const Stream& stream, const char* name, void (*kernel)(P...)
   kernel<<<dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z)), static_cast<unsigned>(threads),
            static_cast<size_t>(shared_bytes), static_cast<cudaStream_t>(stream.handle())>>>(arguments...);
   check_launch(static_cast<int>(cudaGetLastError()), name);
+}
+
+// As launch_sharing, of a kernel whose threads all call wait_for_previous. early: it may begin before the kernel before it ends, on devices
+// from compute capability 9.0 on. Behind a copy, and behind a kernel that does not call let_next_begin, it begins when that ended, and what is
+// launched in another way begins when this one ended.
+template <class... P, class... A>
+void launch_early(const Stream& stream, bool early, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int threads, int64_t shared_bytes,
+                  A... arguments) {
+  if (!early) return launch_sharing(stream, name, kernel, x, y, 1, threads, shared_bytes, arguments...);
+  if (shared_bytes > 48 << 10) {
+    check_launch(static_cast<int>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes))), name);
+  }
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(x), static_cast<unsigned>(y));
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
+  config.stream = static_cast<cudaStream_t>(stream.handle());
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  check_launch(static_cast<int>(cudaLaunchKernelEx(&config, kernel, arguments...)), name);
 }
 
 #else
@@ -166,13 +261,54 @@ QW_DEVICE uint32_t load1(const void* p) {
   return word;
 }
 
+QW_DEVICE uint16_t load_half(const void* p) {
+  if (reinterpret_cast<uintptr_t>(p) % 2 != 0) __builtin_trap();
+  uint16_t half;
+  memcpy(&half, p, 2);
+  return half;
+}
+QW_DEVICE Words4 load4_once(const void* p) { return load4(p); }
+QW_DEVICE Words2 load2_once(const void* p) {
+  if (reinterpret_cast<uintptr_t>(p) % 8 != 0) __builtin_trap();
+  Words2 words;
+  memcpy(&words, p, 8);
+  return words;
+}
+QW_DEVICE uint32_t load1_once(const void* p) { return load1(p); }
+QW_DEVICE void load8_once(const void* p, Words4& a, Words4& b) {
+  a = load4(p);
+  b = load4(static_cast<const uint8_t*>(p) + 16);
+}
+QW_DEVICE Words4 read4(const void* p) { return load4(p); }
+QW_DEVICE Words2 read2(const void* p) { return load2_once(p); }
+QW_DEVICE void write4(void* p, const Words4& v) {
+  if (reinterpret_cast<uintptr_t>(p) % 16 != 0) __builtin_trap();
+  memcpy(p, &v, 16);
+}
+QW_DEVICE void write2(void* p, const Words2& v) {
+  if (reinterpret_cast<uintptr_t>(p) % 8 != 0) __builtin_trap();
+  memcpy(p, &v, 8);
+}
+
+QW_DEVICE void let_next_begin() {}
+QW_DEVICE void wait_for_previous() { emulation::wait_for_previous(); }
+QW_DEVICE void prefetch(const void* p, uint32_t bytes) {
+  if (reinterpret_cast<uintptr_t>(p) % 16 != 0 || bytes % 16 != 0) __builtin_trap();
+}
+
 QW_DEVICE uint8_t* launch_shared() { return emulation::launch_shared(); }
 
 template <class... P, class... A>
 void launch_sharing(const Stream&, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads, int64_t shared_bytes,
                     A... arguments) {
   auto body = [&] { kernel(arguments...); };
-  emulation::run_grid(name, x, y, z, threads, shared_bytes, [](void* b) { (*static_cast<decltype(body)*>(b))(); }, &body);
+  emulation::run_grid(name, x, y, z, threads, shared_bytes, false, [](void* b) { (*static_cast<decltype(body)*>(b))(); }, &body);
+}
+template <class... P, class... A>
+void launch_early(const Stream&, bool, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int threads, int64_t shared_bytes,
+                  A... arguments) {
+  auto body = [&] { kernel(arguments...); };
+  emulation::run_grid(name, x, y, 1, threads, shared_bytes, true, [](void* b) { (*static_cast<decltype(body)*>(b))(); }, &body);
 }
 
 #endif
