@@ -54,22 +54,25 @@ struct SharedFloats {
   QW_DEVICE Words4 four(int t, int piece, int half) const { return read4(memory + ((half * tokens + t) * pieces + piece) * 16); }
 };
 
-// The factors of the tokens' norms, or ones.
+// The parts of the sums of squares of all tokens, if they are normed.
 template <int kTokens>
-QW_DEVICE void find_factors(const GemvArgs& args, float (&factors)[kTokens]) {
-  QW_SHARED float parts[kTokens][kNormWarps];
-  QW_UNROLL for (int t = 0; t < kTokens; t++) factors[t] = 1;
-  if (args.source.kind != kNormedRow) return;
-  const int columns = args.source.columns;
-  for (int t = 0; t < args.tokens; t++) {
-    const float part = part_of_squares(args.source.x + static_cast<int64_t>(t) * columns, columns);
-    if (lane_index() == 0) parts[t][thread_index() / kLanes] = part;
+struct Norms {
+  const float (*parts)[kNormWarps];
+  QW_DEVICE explicit Norms(const GemvArgs& args) : parts(nullptr) {
+    if (args.source.kind != kNormedRow) return;
+    QW_SHARED float memory[kTokens][kNormWarps];
+    const int columns = args.source.columns;
+    for (int t = 0; t < args.tokens; t++) {
+      const float part = part_of_squares(args.source.x + static_cast<int64_t>(t) * columns, columns);
+      if (lane_index() == 0) memory[t][thread_index() / kLanes] = part;
+    }
+    barrier();
+    parts = memory;
   }
-  barrier();
-  QW_UNROLL for (int t = 0; t < kTokens; t++) {
-    if (t < args.tokens) factors[t] = norm_factor(parts[t], columns, args.source.epsilon);
+  QW_DEVICE float factor(const GemvArgs& args, int t) const {
+    return parts == nullptr ? 1.f : norm_factor(parts[t], args.source.columns, args.source.epsilon);
   }
-}
+};
 
 QW_DEVICE void take_of_token(const GemvArgs& args, int t, int i, float factor, float (&v)[4]) {
   if (args.source.kind == kNormedRow) {
@@ -98,16 +101,15 @@ QW_DEVICE SharedIntegers share_integers(const GemvArgs& args, uint8_t* shared) {
     }
     return to;
   }
-  float factors[kTokens];
-  find_factors<kTokens>(args, factors);
+  const Norms<kTokens> norms(args);
   const int lane = lane_index();
-  QW_UNROLL for (int t = 0; t < kTokens; t++) {
-    if (t >= args.tokens) break;
+  for (int t = 0; t < args.tokens; t++) {
+    const float factor = norms.factor(args, t);
     for (int four = thread_index() / kLanes; 4 * four < groups; four += kWarps) {
       const int group = 4 * four + lane / 8;
       const bool inside = group < groups;
       float v[4] = {0, 0, 0, 0};
-      if (inside) take_of_token(args, t, group * kGroup + lane % 8 * 4, factors[t], v);
+      if (inside) take_of_token(args, t, group * kGroup + lane % 8 * 4, factor, v);
       for (int set = 0; set < in.sets; set++) {
         const Rounded r = round_group(v);
         if (!inside) continue;
@@ -125,13 +127,12 @@ template <int kTokens, int kColumns>
 QW_DEVICE SharedFloats<kColumns> share_floats(const GemvArgs& args, uint8_t* shared) {
   const int columns = args.source.columns, pieces = (columns + kColumns - 1) / kColumns;
   const int fours = pieces * (kColumns / 4);
-  float factors[kTokens];
-  find_factors<kTokens>(args, factors);
-  QW_UNROLL for (int t = 0; t < kTokens; t++) {
-    if (t >= args.tokens) break;
+  const Norms<kTokens> norms(args);
+  for (int t = 0; t < args.tokens; t++) {
+    const float factor = norms.factor(args, t);
     for (int i = thread_index(); i < fours; i += kThreads) {
       float v[4];
-      take_of_token(args, t, 4 * i, factors[t], v);
+      take_of_token(args, t, 4 * i, factor, v);
       const int half = i % (kColumns / 4), piece = i / (kColumns / 4);
       write4(shared + ((half * kTokens + t) * pieces + piece) * 16, {bits_of(v[0]), bits_of(v[1]), bits_of(v[2]), bits_of(v[3])});
     }
