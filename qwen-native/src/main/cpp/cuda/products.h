@@ -51,17 +51,18 @@ QW_DEVICE void decode_floats(const Words4& v, float* values) {
 // lane has on their way before it multiplies. A processor has to have 22 KB on their way to use all of an H200's bandwidth; two blocks of 8
 // warps have 32 KB where each lane loads 64 bytes. Rows share what is read of activations: 8 tokens of two rows of 4-bit weights would
 // take 143 bytes a cycle of shared memory at full bandwidth, of which there are 128; those of four rows take 71. Where they are read with
-// addresses of 64 bits, 8 tokens of four rows would spill registers.
+// addresses of 64 bits, more than two rows would spill registers.
 template <int kType, int kTokens, bool kShared>
 struct WarpShape {
-  static constexpr int kRows = kTokens == 1 || (kTokens == 8 && !kShared) ? 2 : 4;
+  static constexpr int kRows = kTokens == 1 || !kShared ? 2 : 4;
   static constexpr int pieces() {
     if constexpr (kIsFloat<kType>) {
       return kTokens == 1 ? 4 : 4 / kRows;
     } else {
       using F = Format<kType>;
-      if (kTokens > 1) return F::kCode == 8 && kShared ? 2 : 1;
-      return F::kCode == 32 ? 2 : F::kOffset || F::kHigh != 0 ? 2 : 4;
+      if (!kShared) return kTokens == 8 || F::kCode == 32 ? 1 : 2;
+      if (kTokens > 1) return F::kCode == 8 ? 2 : 1;
+      return F::kCode == 32 || F::kOffset || F::kHigh != 0 ? 2 : 4;
     }
   }
   static constexpr int kPieces = pieces();
