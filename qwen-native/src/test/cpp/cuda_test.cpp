@@ -652,6 +652,141 @@ void rows_alone() {
 }
 
 // What fails is told with figures, frees what it took, and leaves the rest in order.
+// Candidates of rows of logits, against a sort of the whole row.
+void selection(bool small) {
+  const int64_t backend = qwc_backend_create(0, false);
+  constexpr int kHead = 5, kRequest = 5, kColumns = 64;
+  for (int64_t columns : {1, 2, 31, 255, 2047, 2048, 2049, 4097, 151936}) {
+    for (int64_t rows : {1, 2, 7, 8}) {
+      if (columns == 151936 ? rows == 7 || small : small && columns > 255 && rows > 2) continue;
+      for (int kind = 0; kind < 7; kind++) {
+        if (columns == 151936 && rows > 1 && kind > 1) continue;
+        // One row more than is asked for, of which the second is left out where there is one.
+        std::vector<float> values = normals((rows + 1) * columns);
+        for (float& v : values) {
+          if (kind == 1) v = std::floor(v);  // many equal ones
+          if (kind == 2) v = -INFINITY;
+          if (kind == 3) v = seeded() % 2 ? 0.f : -0.f;
+          if (kind == 4 && seeded() % 50 != 0) v = -INFINITY;
+          if (kind == 5) v *= 1000;
+        }
+        if (kind == 6) {
+          values[0] = seeded() % 2 ? NAN : INFINITY;
+          for (int64_t r = 1; r < rows + 1; r++) values[static_cast<size_t>(r * columns + (r % 2 ? columns - 1 : columns / 2))] = NAN;
+        }
+        const int64_t sampleable = std::max<int64_t>(1, columns - static_cast<int64_t>(seeded() % 20));
+        struct Asked {
+          int row, count;
+          float temperature;
+          std::vector<int32_t> apart;
+          int cell, apart_cell;
+        };
+        std::vector<Asked> asked;
+        int cells = 0, apart = 0;
+        const int counts[] = {1, 20, 256, 2, 64, 1, 255};
+        for (int r = 0; r < rows; r++) {
+          if (r == 1) continue;
+          Asked a{r + (r > 1 && r % 3 == 0), counts[(seeded() % 7)], seeded() % 3 == 0 ? 0.f : 0.1f + static_cast<float>(seeded() % 20) / 10, {}, cells, 0};
+          if (!asked.empty() && a.row <= asked.back().row) a.row = asked.back().row + 1;
+          if (a.row > rows) break;
+          const int share = static_cast<int>(seeded() % 3);
+          for (int64_t id = 0; id < columns && share > 0; id++) {
+            if (id == 0 || id == columns - 1 || seeded() % (share == 1 ? 3 : 1000) == 0) a.apart.push_back(static_cast<int32_t>(id));
+          }
+          a.apart_cell = apart;
+          cells += kHead + 2 * a.count;
+          apart += static_cast<int>(a.apart.size());
+          asked.push_back(a);
+        }
+        const int most = static_cast<int>(asked.size()) + 1;
+        const Buffer ints(backend, 1, kRequest * (most + 1) + apart + 3, true);
+        const int64_t found_rows = (cells + apart + kColumns - 1) / kColumns + 1;
+        const Buffer found(backend, found_rows, kColumns, std::vector<float>(static_cast<size_t>(found_rows * kColumns), kUntouched));
+        const Buffer logits(backend, rows + 1, columns, values);
+        int32_t* to = ints.ints();
+        const int32_t head[] = {static_cast<int32_t>(asked.size()), static_cast<int32_t>(sampleable), apart, cells, most};
+        memcpy(to, head, sizeof head);
+        for (size_t i = 0; i < asked.size(); i++) {
+          const Asked& a = asked[i];
+          int32_t* request = to + kRequest * (1 + i);
+          request[0] = a.row;
+          request[1] = a.count;
+          memcpy(request + 2, &a.temperature, 4);
+          request[3] = a.apart_cell;
+          request[4] = a.cell;
+          std::copy(a.apart.begin(), a.apart.end(), to + kRequest * (most + 1) + a.apart_cell);
+        }
+        succeeds(qwc_select_logits(backend, logits.handle, ints.handle, found.handle), "select_logits");
+        const float* cell = found.floats();
+        for (const Asked& a : asked) {
+          const float* row = values.data() + a.row * columns;
+          const auto is_apart = [&](int32_t id) { return std::binary_search(a.apart.begin(), a.apart.end(), id); };
+          int64_t refused = 0;
+          while (refused < columns && row[refused] < INFINITY) refused++;
+          const long shape = static_cast<long>(columns * 100 + rows);
+          checks.expect(cell[a.cell] == (refused < columns ? static_cast<float>(refused) : -1.f), "selection, kind %d, shape %ld: %g is refused", kind, shape,
+                        cell[a.cell]);
+          for (size_t i = 0; i < a.apart.size(); i++) {
+            checks.expect(memcmp(cell + cells + a.apart_cell + static_cast<int>(i), row + a.apart[i], 4) == 0, "selection, kind %d, shape %ld: an id apart",
+                          kind, shape);
+          }
+          if (refused < columns) {
+            checks.expect(memcmp(cell + a.cell + 1, row + refused, 4) == 0, "selection, kind %d, shape %ld: what is refused", kind, shape);
+            continue;
+          }
+          std::vector<int32_t> order;
+          for (int32_t id = 0; id < sampleable; id++) {
+            if (row[id] > -INFINITY && !is_apart(id)) order.push_back(id);
+          }
+          std::stable_sort(order.begin(), order.end(), [&](int32_t x, int32_t y) { return row[x] > row[y]; });
+          long double sum = 0;
+          for (int32_t id : order) sum += std::exp((static_cast<double>(row[id]) - row[order[0]]) / a.temperature);
+          if (a.temperature == 0) sum = 0;
+          const double told = static_cast<double>(cell[a.cell + 3]) + cell[a.cell + 4];
+          checks.expect(std::fabs(told - static_cast<double>(sum)) <= 1e-13 * static_cast<double>(sum),
+                        "selection, kind %d, shape %ld: the sum is %.17g, expected %.17g", kind, shape, told, static_cast<double>(sum));
+          const size_t size = std::min(order.size(), static_cast<size_t>(a.count));
+          if (!checks.expect(cell[a.cell + 2] == static_cast<float>(size), "selection, kind %d, shape %ld: %g candidates, expected %zu", kind, shape,
+                             cell[a.cell + 2], size)) {
+            continue;
+          }
+          for (size_t i = 0; i < size; i++) {
+            const float* candidate = cell + a.cell + kHead + i;
+            checks.expect(*candidate == static_cast<float>(order[i]) && memcmp(candidate + a.count, row + order[i], 4) == 0,
+                          "selection, kind %d, shape %ld: candidate %zu is %g with %g, expected %d with %g", kind, shape, i, *candidate, candidate[a.count],
+                          order[i], row[order[i]]);
+          }
+        }
+        // It has whole rows of cells.
+        const int64_t used = (cells + apart + kColumns - 1) / kColumns * kColumns;
+        for (int64_t i = used; i < found_rows * kColumns; i++) checks.expect(cell[i] == kUntouched, "a selection wrote beyond its cells");
+        checks.expect(memcmp(logits.floats(), values.data(), values.size() * 4) == 0, "a selection changed the logits");
+        if (columns == 255 && rows == 8 && kind == 0) {
+          for (int32_t damage : {-1, 1 << 30}) {
+            for (int at = 0; at < 5 + kRequest * static_cast<int>(asked.size()); at++) {
+              if (at >= 5 && (at - 5) % kRequest == 2 && damage > 0) continue;  // a temperature of 2
+              const int32_t kept = to[at];
+              to[at] = damage;
+              checks.expect(qwc_select_logits(backend, logits.handle, ints.handle, found.handle) == kInvalidArgument, "%d is taken at %d of a selection", damage,
+                            at);
+              to[at] = kept;
+            }
+            for (int i = 0; i < apart; i++) {
+              int32_t& id = to[kRequest * (most + 1) + i];
+              const int32_t kept = id;
+              id = damage;
+              checks.expect(qwc_select_logits(backend, logits.handle, ints.handle, found.handle) == kInvalidArgument, "%d is taken as an id apart", damage);
+              id = kept;
+            }
+          }
+          checks.expect(qwc_select_logits(backend, found.handle, ints.handle, found.handle) == kInvalidArgument, "logits are what is found");
+        }
+      }
+    }
+  }
+  qwc_backend_free(backend);
+}
+
 void failures() {
   checks.expect(qwc_emulate_devices(-1, 90, 0) == kOk && qwc_device_count() == -kUnsupported, "devices without a driver");
   checks.expect(last_error().find("driver") != std::string::npos, "no driver is told as: %s", last_error().c_str());
@@ -718,10 +853,13 @@ void failures() {
 }  // namespace
 }  // namespace qw::test
 
-// With argument "few" only linear layers of few tokens; with any other only small shapes, for tools under which a kernel takes a thousand times
-// longer.
+// With the argument "small" only small shapes, for tools under which a kernel takes a thousand times longer; with "selection" or "few" that alone.
 int main(int count, char** arguments) {
   using namespace qw::test;
+  if (count > 1 && strcmp(arguments[1], "selection") == 0) {
+    selection(false);
+    return checks.finish("cuda_test");
+  }
   const bool emulated = qwc_emulated_bytes() >= 0;
   if (emulated) failures();
   const bool small = count > 1;
@@ -732,6 +870,7 @@ int main(int count, char** arguments) {
   rows_alone();
   for (bool fine : {false, true}) linear(fine, small);
   experts();
+  selection(small);
   const AttentionCase cases[] = {
       {1, 1, 16, 16, 0, {{1}, {1}, {61}, {1}, {1}, {1}}},     {5, 2, 48, 16, 0, {{7, 0, 30}, {1, 20, 1}, {1, 1, 40}}},
       {6, 2, 64, 32, 0, {{33, 3}, {1, 70}, {1, 1}}},          {7, 2, 64, 64, 0, {{65, 1}, {1, 1}, {20, 1}}},

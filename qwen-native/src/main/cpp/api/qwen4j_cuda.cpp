@@ -220,5 +220,10 @@ int32_t qwc_relu(int64_t backend, int64_t x, int64_t rows) {
 int32_t qwc_gather_outputs(int64_t backend, int64_t x, int64_t batch, int64_t out) {
   return operation(backend, [&](Backend& b) { gather_outputs(b, object<Buffer>(x), BatchView(object<Buffer>(batch)), object<Buffer>(out)); });
 }
+int32_t qwc_select_logits(int64_t backend, int64_t logits, int64_t selection, int64_t found) {
+  return operation(backend, [&](Backend& b) {
+    select_logits(b, object<Buffer>(logits), SelectionView(object<Buffer>(selection)), object<Buffer>(found));
+  });
+}
 
 }  // extern "C"

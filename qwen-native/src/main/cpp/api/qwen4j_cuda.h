@@ -93,5 +93,6 @@ int32_t qwc_sigmoid_gate(int64_t backend, int64_t x, int64_t rows, int64_t gate)
 int32_t qwc_swiglu(int64_t backend, int64_t x, int64_t rows, int64_t out);
 int32_t qwc_relu(int64_t backend, int64_t x, int64_t rows);
 int32_t qwc_gather_outputs(int64_t backend, int64_t x, int64_t batch, int64_t out);
+int32_t qwc_select_logits(int64_t backend, int64_t logits, int64_t selection, int64_t found);
 
 }  // extern "C"

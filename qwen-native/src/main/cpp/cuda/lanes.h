@@ -61,8 +61,13 @@ QW_DEVICE float not_a_number() { return __int_as_float(0x7fc00000); }
 QW_DEVICE float infinity() { return __int_as_float(0x7f800000); }
 QW_DEVICE uint32_t bits_of(float value) { return __float_as_uint(value); }
 QW_DEVICE float float_of(uint32_t bits) { return __uint_as_float(bits); }
+QW_DEVICE uint64_t bits_of(double value) { return static_cast<uint64_t>(__double_as_longlong(value)); }
+QW_DEVICE double double_of(uint64_t bits) { return __longlong_as_double(static_cast<long long>(bits)); }
 QW_DEVICE float round_to_even(float value) { return rintf(value); }
 QW_DEVICE float exponential(float value) { return expf(value); }
+QW_DEVICE double exponential(double value) { return exp(value); }
+// Of integers: their sum does not depend on the order. Returns what was there.
+QW_DEVICE int add_atomically(int* to, int value) { return atomicAdd(to, value); }
 QW_DEVICE float logarithm(float value) { return logf(value); }
 QW_DEVICE float inverse_root(float value) { return __fdiv_rn(1.f, __fsqrt_rn(value)); }
 QW_DEVICE float larger(float a, float b) { return fmaxf(a, b); }
@@ -200,6 +205,16 @@ QW_DEVICE float float_of(uint32_t bits) {
   memcpy(&value, &bits, 4);
   return value;
 }
+QW_DEVICE uint64_t bits_of(double value) {
+  uint64_t bits;
+  memcpy(&bits, &value, 8);
+  return bits;
+}
+QW_DEVICE double double_of(uint64_t bits) {
+  double value;
+  memcpy(&value, &bits, 8);
+  return value;
+}
 QW_DEVICE float exchange(float value, int mask) {
   return float_of(emulation::exchange(bits_of(value), (emulation::place.thread % kLanes) ^ mask));
 }
@@ -243,6 +258,12 @@ QW_DEVICE float not_a_number() { return __builtin_nanf(""); }
 QW_DEVICE float infinity() { return __builtin_inff(); }
 QW_DEVICE float round_to_even(float value) { return std::nearbyint(value); }
 QW_DEVICE float exponential(float value) { return std::exp(value); }
+QW_DEVICE double exponential(double value) { return std::exp(value); }
+QW_DEVICE int add_atomically(int* to, int value) {
+  const int before = *to;
+  *to = before + value;
+  return before;
+}
 QW_DEVICE float logarithm(float value) { return std::log(value); }
 QW_DEVICE float inverse_root(float value) { return 1.f / std::sqrt(value); }
 QW_DEVICE float larger(float a, float b) { return std::fmax(a, b); }

@@ -172,12 +172,14 @@ struct Backend : Object {
   SentInts batch;
   SentInts routing;
   SentInts tiles;
+  SentInts selection;
   SentInts attend_pieces;
   SentInts chosen_pieces;
   DeviceMemory quantized;       // activations of one linear operation
   DeviceMemory expert_results;  // of one operation of experts
   DeviceMemory attend_parts;
   DeviceMemory key_weights;
+  DeviceMemory selected;  // of parts of rows of logits
   std::vector<int32_t> ints;  // scratch of one operation
   std::vector<float> floats;
 };

@@ -5,6 +5,7 @@
 #include "common/batch.h"
 #include "common/choice.h"
 #include "common/routing.h"
+#include "common/selection.h"
 #include "cuda/objects.h"
 
 namespace qw::cuda {
@@ -31,6 +32,7 @@ void sigmoid_gate(Backend& backend, Buffer& x, int64_t rows, Buffer& gate);
 void swiglu(Backend& backend, Buffer& x, int64_t rows, Buffer& out);
 void relu(Backend& backend, Buffer& x, int64_t rows);
 void gather_outputs(Backend& backend, Buffer& x, const BatchView& batch, Buffer& out);
+void select_logits(Backend& backend, Buffer& logits, const SelectionView& selection, Buffer& found);
 
 struct AttentionShape {
   int64_t heads;

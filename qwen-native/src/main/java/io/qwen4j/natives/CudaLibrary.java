@@ -168,4 +168,7 @@ final class CudaLibrary {
 
     @Name("qwc_gather_outputs")
     static native int gatherOutputs(long backend, long x, long batch, long out);
+
+    @Name("qwc_select_logits")
+    static native int selectLogits(long backend, long logits, long selection, long found);
 }

@@ -8,6 +8,7 @@ import io.qwen4j.core.ops.Ints;
 import io.qwen4j.core.ops.KeyChoice;
 import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.KvLayout;
+import io.qwen4j.core.ops.LogitSelection;
 import io.qwen4j.core.ops.Routing;
 import io.qwen4j.core.ops.TensorSource;
 import io.qwen4j.core.ops.Weight;
@@ -279,6 +280,22 @@ final class CudaOps extends NativeOps {
         begin();
         try {
             CudaException.check(CudaLibrary.gatherOutputs(hold(backend), hold(x), hold(batch), hold(out)), "gatherOutputs");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public boolean selectsLogits() {
+        return true;
+    }
+
+    @Override
+    public void selectLogits(Activation logits, LogitSelection selection) {
+        begin();
+        try {
+            CudaException.check(
+                    CudaLibrary.selectLogits(hold(backend), hold(logits), hold(selection), hold(selection.found())), "selectLogits");
         } finally {
             end();
         }

@@ -5,6 +5,7 @@ import io.qwen4j.core.ops.Batch;
 import io.qwen4j.core.ops.Ints;
 import io.qwen4j.core.ops.KeyChoice;
 import io.qwen4j.core.ops.KvCache;
+import io.qwen4j.core.ops.LogitSelection;
 import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.ops.Routing;
 import io.qwen4j.core.ops.TensorSource;
@@ -83,6 +84,10 @@ abstract class NativeOps implements Ops {
 
     final long hold(KeyChoice choice) {
         return hold("choice", choice.memory());
+    }
+
+    final long hold(LogitSelection selection) {
+        return hold("selection", selection.memory());
     }
 
     private long hold(String name, Ints ints) {

@@ -10,6 +10,7 @@ import io.qwen4j.core.model.QwenConfig;
 import io.qwen4j.core.model.SparseBudgets;
 import io.qwen4j.core.ops.KeyChoice;
 import io.qwen4j.core.ops.KvLayout;
+import io.qwen4j.core.ops.LogitSelection;
 import io.qwen4j.core.ops.Ops;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -26,6 +27,8 @@ import org.slf4j.LoggerFactory;
 record ContextPlan(int contextLength, KvLayout layout, int maxTokens, int maxLogitsRows) {
     /** Without a wish, no longer than this: 32,768 tokens of a 7B model take 1.75 GiB in half precision. */
     static final int LONGEST_UNASKED = 32_768;
+    /** Different tokens of a request that penalties touch, on average over those of a step: 2 MB on host and device for 32 rows. */
+    private static final int APART_OF_ROW = 4096;
     /** A context that was not asked for is shortened to no less than this. */
     static final int SHORTEST_UNASKED = 2048;
 
@@ -102,6 +105,9 @@ record ContextPlan(int contextLength, KvLayout layout, int maxTokens, int maxLog
             if (sparse != null) {
                 needs = needs.withMore(chosenBytes(sparse.within(contextLength), mostRuns(config, options), availableBytes));
             }
+            if (ops.selectsLogits()) {
+                needs = needs.withMore(LogitSelection.bytes(maxLogitsRows, mostApart()));
+            }
             needs.totalBytes();
             return needs;
         } catch (ArithmeticException e) {
@@ -124,6 +130,11 @@ record ContextPlan(int contextLength, KvLayout layout, int maxTokens, int maxLog
     int mostRuns(QwenConfig config, LoadOptions options) {
         QwenConfig.DualChunk chunks = config.rope().dualChunk();
         return KeyChoice.mostRuns(maxTokens, options.maxConcurrent(), chunks == null ? 0 : chunks.chunkLength());
+    }
+
+    /** Most ids of the rows of logits that penalties and bias may change; where there are more, a row is looked at as a whole. */
+    int mostApart() {
+        return maxLogitsRows * APART_OF_ROW;
     }
 
     /** Most prompt tokens of a step. */

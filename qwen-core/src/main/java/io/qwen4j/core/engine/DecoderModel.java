@@ -5,7 +5,10 @@ import io.qwen4j.core.model.QwenDecoder;
 import io.qwen4j.core.ops.Activation;
 import io.qwen4j.core.ops.Batch;
 import io.qwen4j.core.ops.FreeList;
+import io.qwen4j.core.ops.LogitSelection;
+import io.qwen4j.core.ops.Ops;
 import java.nio.FloatBuffer;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /** The decoder as the step loop sees it. Owns all memory of the model. */
@@ -13,19 +16,25 @@ final class DecoderModel implements StepModel {
     private final QwenConfig config;
     private final QwenDecoder decoder;
     private final Batch batch;
+    private final Ops ops;
+    private final @Nullable LogitSelection selection;
     private final FreeList owned;
     private @Nullable Activation hidden;
-    private FloatBuffer logits = FloatBuffer.allocate(0);
+    private @Nullable Activation logits;
 
     /**
      * Makes a model.
      *
-     * @param owned decoder, batch, cache, weights and backend, freed with this model
+     * @param selection what may be asked of the logits, or null if they are looked at
+     * @param owned decoder, batch, cache, weights, selection and backend, freed with this model
      */
-    DecoderModel(QwenConfig config, QwenDecoder decoder, Batch batch, FreeList owned) {
+    DecoderModel(
+            QwenConfig config, QwenDecoder decoder, Batch batch, Ops ops, @Nullable LogitSelection selection, FreeList owned) {
         this.config = config;
         this.decoder = decoder;
         this.batch = batch;
+        this.ops = ops;
+        this.selection = selection;
         this.owned = owned;
     }
 
@@ -67,12 +76,22 @@ final class DecoderModel implements StepModel {
 
     @Override
     public void computeLogits(int first, int rows) {
-        logits = decoder.logits(first, rows).buffer();
+        logits = decoder.logits(first, rows);
     }
 
     @Override
     public FloatBuffer logits() {
-        return logits;
+        return logits == null ? FloatBuffer.allocate(0) : logits.buffer();
+    }
+
+    @Override
+    public @Nullable LogitSelection selection() {
+        return selection;
+    }
+
+    @Override
+    public void select() {
+        ops.selectLogits(Objects.requireNonNull(logits), Objects.requireNonNull(selection));
     }
 
     @Override

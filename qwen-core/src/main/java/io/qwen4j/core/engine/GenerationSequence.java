@@ -1,7 +1,10 @@
 package io.qwen4j.core.engine;
 
 import io.qwen4j.FinishReason;
+import io.qwen4j.TokenLogProbability;
+import io.qwen4j.core.ops.LogitSelection;
 import io.qwen4j.core.sampling.LogProbabilities;
+import io.qwen4j.core.sampling.Sampler;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.BitSet;
@@ -105,14 +108,39 @@ final class GenerationSequence extends Sequence {
             return; // follows a token that did not come true
         }
         int id = chooser.choose(row, offset);
+        // Allocates, but only where somebody asked to look.
+        take(id, nanos, probabilities == null ? null : probabilities.of(row, offset, id, alternatives));
+    }
+
+    @Override
+    void select(int position, LogitSelection selection, int row) {
+        // Probabilities are taken of the whole row.
+        if (probabilities == null) {
+            chooser.select(selection, row, tokens, length, position + 1);
+        }
+    }
+
+    @Override
+    boolean output(int position, LogitSelection selection, int row, long nanos) {
+        if (position >= computed) {
+            return true;
+        }
+        int id = chooser.choose(selection, row);
+        if (id == Sampler.NEEDS_ROW) {
+            return false;
+        }
+        take(id, nanos, null);
+        return true;
+    }
+
+    private void take(int id, long nanos, @Nullable TokenLogProbability probability) {
         boolean cameTrue = foreseen > 0 && tokens[length] == id;
         if (foreseen > 0) {
             draftLength.learn(cameTrue);
             foreseen = cameTrue ? foreseen - 1 : 0;
         }
         tokens[length++] = id;
-        // Allocates, but only where somebody asked to look.
-        answer.write(id, nanos, probabilities == null ? null : probabilities.of(row, offset, id, alternatives));
+        answer.write(id, nanos, probability);
         if (endTokens.get(id)) {
             reason = FinishReason.STOP;
         } else if (length == maxLength) {

@@ -1,6 +1,7 @@
 package io.qwen4j.core.engine;
 
 import io.qwen4j.SamplingOptions;
+import io.qwen4j.core.ops.LogitSelection;
 import io.qwen4j.core.sampling.Sampler;
 import java.nio.FloatBuffer;
 import org.jspecify.annotations.Nullable;
@@ -31,12 +32,26 @@ final class LazySampler implements TokenChooser {
 
     @Override
     public int choose(FloatBuffer logits, int offset) {
+        return sampler().sample(logits, offset);
+    }
+
+    @Override
+    public boolean select(LogitSelection selection, int row, int[] foreseen, int from, int to) {
+        return sampler().select(selection, row, foreseen, from, to);
+    }
+
+    @Override
+    public int choose(LogitSelection selection, int row) {
+        return sampler().sample(selection, row);
+    }
+
+    private Sampler sampler() {
         Sampler ready = sampler;
         if (ready == null) {
             ready = new Sampler(options, rows, sampleable, prompt == null ? new int[0] : prompt);
             sampler = ready;
             prompt = null;
         }
-        return ready.sample(logits, offset);
+        return ready;
     }
 }

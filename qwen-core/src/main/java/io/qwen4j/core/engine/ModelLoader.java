@@ -29,6 +29,7 @@ import io.qwen4j.core.model.SparseBudgets;
 import io.qwen4j.core.ops.Batch;
 import io.qwen4j.core.ops.FreeList;
 import io.qwen4j.core.ops.KvCache;
+import io.qwen4j.core.ops.LogitSelection;
 import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.tokenizer.BpeTokenizer;
 import io.qwen4j.core.tokenizer.TokenizerLoader;
@@ -296,7 +297,12 @@ public final class ModelLoader {
                 reach.plainLength(),
                 options.sparsePrefill() == null ? Engine.Limits.NEVER_SPARSE : options.sparsePrefill().threshold());
         KvPages pages = new KvPages(plan.layout().pages());
-        Engine engine = new Engine(info.name(), new DecoderModel(config, decoder, batch, owned), pages, limits, nameable);
+        // A reward model's outputs are few.
+        LogitSelection selection = ops.selectsLogits() && config.head() == QwenConfig.Head.LANGUAGE
+                ? owned.add(new LogitSelection(ops, plan.maxLogitsRows(), plan.mostApart(), config.vocabularyRows(), nameable))
+                : null;
+        StepModel model = new DecoderModel(config, decoder, batch, ops, selection, owned);
+        Engine engine = new Engine(info.name(), model, pages, limits, nameable);
         return new Loaded(config, info, checkpoint.generationDefaults().sampling(), texts, nameable, options, engine);
     }
 

@@ -1,6 +1,7 @@
 package io.qwen4j.core.engine;
 
 import io.qwen4j.core.cache.PageTable;
+import io.qwen4j.core.ops.LogitSelection;
 import java.nio.FloatBuffer;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
@@ -146,6 +147,22 @@ abstract class Sequence {
      * @param nanos time of this step
      */
     abstract void output(int position, FloatBuffer row, int offset, long nanos);
+
+    /**
+     * Asks for what {@link #output(int, LogitSelection, int, long)} needs of the logits after a position.
+     *
+     * @param row that of the selection
+     */
+    void select(int position, LogitSelection selection, int row) {}
+
+    /**
+     * Takes what was selected of the logits after a position.
+     *
+     * @return whether that was enough; if not, nothing was taken
+     */
+    boolean output(int position, LogitSelection selection, int row, long nanos) {
+        return false;
+    }
 
     /** Called after the outputs of a step. */
     void afterStep() {}

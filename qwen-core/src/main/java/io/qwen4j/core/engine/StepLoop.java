@@ -4,7 +4,7 @@ import io.qwen4j.GenerationException;
 import io.qwen4j.QwenException;
 import io.qwen4j.core.cache.PageTable;
 import io.qwen4j.core.ops.Batch;
-import java.nio.FloatBuffer;
+import io.qwen4j.core.ops.LogitSelection;
 import java.util.Objects;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -264,11 +264,10 @@ final class StepLoop implements Runnable {
 
     private void output(int rows) {
         long nanos = System.nanoTime();
-        int width = model.hiddenSize();
         int first = 0;
         while (first < rows) {
             if (!rowSequence[first].wantsLogits()) {
-                outputRow(first, model.hidden(), first * width, nanos);
+                outputRow(first, first, nanos);
                 first++;
                 continue;
             }
@@ -277,15 +276,43 @@ final class StepLoop implements Runnable {
                 end++;
             }
             model.computeLogits(first, end - first);
+            select(first, end);
             for (int r = first; r < end; r++) {
-                outputRow(r, model.logits(), (r - first) * model.outputs(), nanos);
+                outputRow(r, first, nanos);
             }
             first = end;
         }
     }
 
-    /** Hands a row to its sequence; an error there is that sequence's alone. */
-    private void outputRow(int r, FloatBuffer values, int offset, long nanos) {
+    /** Asks for what the sequences of some rows need of their logits, where that is cheaper than to look at them. */
+    private void select(int first, int end) {
+        LogitSelection selection = model.selection();
+        if (selection == null) {
+            return;
+        }
+        selection.begin();
+        for (int r = first; r < end; r++) {
+            Sequence s = rowSequence[r];
+            if (s == null || s.ended()) {
+                continue;
+            }
+            try {
+                s.select(rowPosition[r], selection, r - first);
+            } catch (Throwable t) {
+                fail(s, t);
+            }
+        }
+        if (!selection.isEmpty()) {
+            model.select();
+        }
+    }
+
+    /**
+     * Hands a row to its sequence; an error there is that sequence's alone.
+     *
+     * @param first row of the first logits there are
+     */
+    private void outputRow(int r, int first, long nanos) {
         Sequence s = rowSequence[r];
         if (s == null || s.ended()) {
             return;
@@ -293,7 +320,11 @@ final class StepLoop implements Runnable {
         try {
             int before = s.length;
             int computed = s.computed;
-            s.output(rowPosition[r], values, offset, nanos);
+            if (!s.wantsLogits()) {
+                s.output(rowPosition[r], model.hidden(), r * model.hiddenSize(), nanos);
+            } else if (!outputSelected(r, r - first, nanos)) {
+                s.output(rowPosition[r], model.logits(), (r - first) * model.outputs(), nanos);
+            }
             if (s.length > before) {
                 generatedTokens = generatedTokens + 1;
             }
@@ -303,6 +334,11 @@ final class StepLoop implements Runnable {
         } catch (Throwable t) {
             fail(s, t);
         }
+    }
+
+    private boolean outputSelected(int r, int row, long nanos) {
+        LogitSelection selection = model.selection();
+        return selection != null && selection.has(row) && rowSequence[r].output(rowPosition[r], selection, row, nanos);
     }
 
     private void fail(Sequence s, Throwable cause) {

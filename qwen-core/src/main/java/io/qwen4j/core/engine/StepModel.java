@@ -1,7 +1,9 @@
 package io.qwen4j.core.engine;
 
 import io.qwen4j.core.ops.Batch;
+import io.qwen4j.core.ops.LogitSelection;
 import java.nio.FloatBuffer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What the step loop needs of a decoder. Used by the engine thread only, which also closes it; nothing is allocated per step.
@@ -35,6 +37,16 @@ interface StepModel extends AutoCloseable {
 
     /** The logits of the last {@link #computeLogits(int, int)}, (rows, outputs); the same buffer object at every call. */
     FloatBuffer logits();
+
+    /** What may be asked of the logits instead of looking at them, or null if looking costs no more. */
+    default @Nullable LogitSelection selection() {
+        return null;
+    }
+
+    /** Finds what the selection asks of the logits. */
+    default void select() {
+        throw new IllegalStateException("there is no selection");
+    }
 
     /** Frees cache, weights and backend. */
     @Override

@@ -133,11 +133,20 @@ public final class QwenDecoder implements AutoCloseable {
             throw new IllegalArgumentException(
                     "logits of rows " + first + " to " + (first + count) + ", at most " + maxOutputs + " of " + maxTokens);
         }
-        int d = config.hiddenSize();
-        Activation window = buffers.window;
-        window.buffer().put(0, buffers.outputs.buffer(), first * d, count * d);
-        applyHead(window, count);
+        if (first == 0) {
+            // As most of the time. The window is filled by the host, which where they are on a device would wait for them.
+            applyHead(buffers.outputs, count);
+            return buffers.logits;
+        }
+        applyHead(first == 0 ? buffers.outputs : window(first, count), count);
         return buffers.logits;
+    }
+
+    /** Output rows from some row on; a copy over the host, which the first rows, all of most steps, do without. */
+    private Activation window(int first, int count) {
+        int d = config.hiddenSize();
+        buffers.window.buffer().put(0, buffers.outputs.buffer(), first * d, count * d);
+        return buffers.window;
     }
 
     /** Most rows of logits at a time. */

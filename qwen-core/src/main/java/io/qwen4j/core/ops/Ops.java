@@ -224,6 +224,20 @@ public interface Ops extends AutoCloseable {
     /** {@code out[r] = x[output(r)]} for the R output rows; x (T, D), out (R, D). */
     void gatherOutputs(Activation x, Batch batch, Activation out);
 
+    /** Whether {@link #selectLogits} takes less time than looking at the logits, as where they are on a device. */
+    default boolean selectsLogits() {
+        return false;
+    }
+
+    /**
+     * Finds what a selection asks of rows of logits.
+     *
+     * @param logits (R, V), not changed
+     */
+    default void selectLogits(Activation logits, LogitSelection selection) {
+        PlainSelection.select(logits, selection);
+    }
+
     /** Ends the backend's threads and frees what it still owns. Idempotent. */
     @Override
     void close();

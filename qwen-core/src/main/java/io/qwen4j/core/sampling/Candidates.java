@@ -1,5 +1,7 @@
 package io.qwen4j.core.sampling;
 
+import java.util.Arrays;
+
 /** The ids that a token is chosen from, in an order. */
 final class Candidates {
     private final int[] ids;
@@ -67,6 +69,23 @@ final class Candidates {
             swap(0, end);
             siftDownLast(keys, 0, end);
         }
+    }
+
+    /** Puts an id among the k first ones, which stand in order, if it is one of them. */
+    void insert(int id, int k, float[] keys) {
+        if (size == k && !before(keys, id, ids[size - 1])) {
+            return;
+        }
+        int at = size < k ? size++ : size - 1;
+        for (; at > 0 && before(keys, id, ids[at - 1]); at--) {
+            ids[at] = ids[at - 1];
+        }
+        ids[at] = id;
+    }
+
+    /** Puts them in the order of their ids. */
+    void sortById() {
+        Arrays.sort(ids, 0, size);
     }
 
     private void siftUpLast(float[] keys, int from) {

@@ -1,6 +1,7 @@
 package io.qwen4j.core.sampling;
 
 import io.qwen4j.SamplingOptions;
+import io.qwen4j.core.ops.LogitSelection;
 import java.util.Map;
 
 /** Logit bias, repetition, presence and frequency penalty of one request, and what they remember of its tokens. */
@@ -15,6 +16,8 @@ final class Penalties {
     /** A bit for each id of the answer. */
     private final long[] answered;
     private final int[] counts;
+    /** A bit for each id whose logit may be changed. */
+    private final long[] apart;
 
     /**
      * @param sampleable ids from here on are never sampled and so need no penalty
@@ -38,6 +41,7 @@ final class Penalties {
             biasedIds[next] = entry.getKey();
             biases[next++] = entry.getValue();
         }
+        apart = new long[(rows + 63) / 64];
     }
 
     void acceptPrompt(int id) {
@@ -56,6 +60,37 @@ final class Penalties {
         if (id >> 6 < bits.length) {
             bits[id >> 6] |= 1L << id;
         }
+    }
+
+    /**
+     * Sets apart of the row that a selection asks for last what {@link #apply} may change, and other ids that it may change before it is
+     * applied.
+     *
+     * @param others ids from {@code from} until {@code to}
+     * @return whether there was room for them
+     */
+    boolean setApart(LogitSelection selection, int[] others, int from, int to) {
+        if (biasedIds.length == 0 && seen.length == 0 && answered.length == 0) {
+            return true;
+        }
+        // In rising order, each once.
+        for (int word = 0; word < apart.length; word++) {
+            apart[word] = (word < seen.length ? seen[word] : 0) | (word < answered.length ? answered[word] : 0);
+        }
+        for (int id : biasedIds) {
+            set(apart, id);
+        }
+        for (int i = from; i < to; i++) {
+            set(apart, others[i]);
+        }
+        for (int word = 0; word < apart.length; word++) {
+            for (long bits = apart[word]; bits != 0; bits &= bits - 1) {
+                if (!selection.setApart((word << 6) + Long.numberOfTrailingZeros(bits))) {
+                    return false;
+                }
+            }
+        }
+        return true;
     }
 
     /** Changes logits of the first {@code sampleable} ids in place. */

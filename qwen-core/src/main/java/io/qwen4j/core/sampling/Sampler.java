@@ -2,6 +2,7 @@ package io.qwen4j.core.sampling;
 
 import io.qwen4j.NumericException;
 import io.qwen4j.SamplingOptions;
+import io.qwen4j.core.ops.LogitSelection;
 import java.nio.FloatBuffer;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
@@ -15,6 +16,15 @@ import java.util.stream.IntStream;
  * seed, options and logits give the same tokens on every JDK.
  */
 public final class Sampler {
+    /** What {@link #sample(LogitSelection, int)} returns if only the whole row tells. */
+    public static final int NEEDS_ROW = -1;
+
+    /**
+     * How far a sum may be from the one that is taken in order, relatively: sums of 2<sup>24</sup> terms are within 2e-9 of the exact one. The
+     * whole row is looked at where that matters, once in 10<sup>8</sup> tokens.
+     */
+    private static final double SUM_MARGIN = 1e-8;
+
     private final int rows;
     private final int sampleable;
     private final float temperature;
@@ -24,6 +34,8 @@ public final class Sampler {
     private final float typicalP;
     private final Penalties penalties;
     private final RandomSource random;
+    /** Candidates that are asked of a selection, or 0 if they would not do. */
+    private final int wanted;
     /** The row being sampled from, with bias and penalties. */
     private final float[] logits;
 
@@ -56,8 +68,9 @@ public final class Sampler {
         penalties = new Penalties(options, rows, sampleable);
         Long seed = options.seed();
         random = new RandomSource(seed != null ? seed : new SplittableRandom().nextLong());
+        wanted = wanted();
         logits = new float[rows];
-        int capacity = temperature == 0 ? 0 : topK;
+        int capacity = temperature == 0 ? 1 : topK;
         candidates = new Candidates(capacity);
         weights = new double[capacity];
         order = new CandidateOrder(typicalP < 1 || topP < 1 && topK == sampleable ? capacity : 0);
@@ -86,9 +99,138 @@ public final class Sampler {
         checkFinite();
         penalties.apply(logits, sampleable);
         int best = argmax();
-        int chosen = temperature == 0 ? best : draw(logits[best]);
+        int chosen = best;
+        if (temperature > 0) {
+            narrow(logits[best]);
+            chosen = draw(logits[best]);
+        }
         penalties.acceptAnswer(chosen);
         return chosen;
+    }
+
+    private int wanted() {
+        if (temperature == 0) {
+            return 1;
+        }
+        if (topK < sampleable) {
+            return topK <= LogitSelection.MOST_CANDIDATES ? topK : 0;
+        }
+        // Without a filter every token may be drawn, and the sum that the draw is made from is defined by its order.
+        return topP < 1 || minP > 0 ? Math.min(LogitSelection.MOST_CANDIDATES, sampleable) : 0;
+    }
+
+    /**
+     * Asks a selection for what {@link #sample(LogitSelection, int)} needs of a row of logits.
+     *
+     * @param foreseen tokens that will be part of the answer by then: from {@code from} until {@code to}
+     * @return whether it was asked; if not, the whole row is needed
+     */
+    public boolean select(LogitSelection selection, int row, int[] foreseen, int from, int to) {
+        if (wanted == 0) {
+            return false;
+        }
+        boolean summed = temperature > 0 && topK == sampleable && topP < 1;
+        selection.add(row, wanted, summed ? temperature : 0);
+        if (!penalties.setApart(selection, foreseen, from, to)) {
+            selection.removeLast();
+            return false;
+        }
+        return true;
+    }
+
+    /**
+     * Chooses the token that {@link #sample(FloatBuffer, int)} chooses, by what {@link #select} asked for.
+     *
+     * @return {@link #NEEDS_ROW} if that does not tell; nothing is remembered then
+     * @throws NumericException as {@link #sample(FloatBuffer, int)} does
+     */
+    public int sample(LogitSelection selection, int row) {
+        if (selection.refused(row) >= 0) {
+            throw refused(selection.refused(row), selection.refusedLogit(row));
+        }
+        candidates.clear();
+        for (int i = 0; i < selection.size(row); i++) {
+            int id = selection.id(row, i);
+            logits[id] = selection.logit(row, i);
+            candidates.add(id);
+        }
+        for (int i = 0; i < selection.apart(row); i++) {
+            logits[selection.apartId(row, i)] = selection.apartLogit(row, i);
+        }
+        penalties.apply(logits, sampleable);
+        float greatest = candidates.size() == 0 ? Float.NEGATIVE_INFINITY : logits[candidates.id(0)];
+        for (int i = 0; i < selection.apart(row); i++) {
+            int id = selection.apartId(row, i);
+            if (id < sampleable && logits[id] > Float.NEGATIVE_INFINITY) {
+                candidates.insert(id, wanted, logits);
+            }
+        }
+        if (candidates.size() == 0) {
+            throw noneLeft();
+        }
+        int chosen = candidates.id(0);
+        if (temperature > 0) {
+            float max = logits[chosen];
+            if (!narrow(selection, row, greatest, max)) {
+                return NEEDS_ROW;
+            }
+            chosen = draw(max);
+        }
+        penalties.acceptAnswer(chosen);
+        return chosen;
+    }
+
+    /** Leaves the candidates that {@link #narrow(float)} leaves. Returns whether they are known. */
+    private boolean narrow(LogitSelection selection, int row, float greatest, float max) {
+        if (topK < sampleable) {
+            keepNucleusOfFirst(max);
+            return true;
+        }
+        return topP < 1 ? keepNucleus(total(selection, row, greatest, max), max) : keepAtLeastOfFirst(minP, max);
+    }
+
+    /** About the sum of the weights of all tokens, of which the selection summed those that it did not set apart, relative to its greatest. */
+    private double total(LogitSelection selection, int row, float greatest, float max) {
+        double total = 0;
+        if (selection.size(row) > 0) {
+            total = selection.sum(row) * Exponential.of(((double) greatest - max) / temperature);
+        }
+        for (int i = 0; i < selection.apart(row); i++) {
+            int id = selection.apartId(row, i);
+            total += id < sampleable ? Exponential.of(((double) logits[id] - max) / temperature) : 0;
+        }
+        return total;
+    }
+
+    /** Keeps the nucleus of all tokens, if it is certain which it is: it lies within the first ones, and ends where the sum leaves no doubt. */
+    private boolean keepNucleus(double total, float max) {
+        weigh(max);
+        double least = topP * total;
+        double sum = 0;
+        for (int i = 0; i < candidates.size(); i++) {
+            sum += weights[i];
+            if (sum >= least * (1 - SUM_MARGIN)) {
+                candidates.truncate(i + 1);
+                return sum >= least * (1 + SUM_MARGIN);
+            }
+        }
+        return false;
+    }
+
+    /** Keeps what {@link #takeAtLeast} takes, if all of it is among the first ones. */
+    private boolean keepAtLeastOfFirst(double weight, float max) {
+        float least = leastLogit(weight, max);
+        int kept = candidates.size();
+        if (kept == wanted && kept < sampleable && logits[candidates.id(kept - 1)] >= least) {
+            return false;
+        }
+        while (kept > 0 && logits[candidates.id(kept - 1)] < least) {
+            kept--;
+        }
+        candidates.truncate(kept);
+        candidates.sortById();
+        weigh(max);
+        return true;
     }
 
     /** Remembers a token that was chosen by other means as part of the answer. */
@@ -100,10 +242,14 @@ public final class Sampler {
         for (int id = 0; id < rows; id++) {
             float logit = logits[id];
             if (!(logit < Float.POSITIVE_INFINITY)) {
-                throw new NumericException("the logit of token " + id + " is " + logit
-                        + "; the weights or activations hold values that are no numbers, or exceed the range of their type");
+                throw refused(id, logit);
             }
         }
+    }
+
+    private static NumericException refused(int id, float logit) {
+        return new NumericException("the logit of token " + id + " is " + logit
+                + "; the weights or activations hold values that are no numbers, or exceed the range of their type");
     }
 
     /** The lowest id of the greatest logit. */
@@ -115,17 +261,21 @@ public final class Sampler {
             }
         }
         if (logits[best] == Float.NEGATIVE_INFINITY) {
-            throw new NumericException(
-                    "no token is left to choose: every logit is -Infinity, by the model or by logitBias (" + sampleable + " tokens)");
+            throw noneLeft();
         }
         return best;
     }
 
-    private int draw(float max) {
+    private NumericException noneLeft() {
+        return new NumericException(
+                "no token is left to choose: every logit is -Infinity, by the model or by logitBias (" + sampleable + " tokens)");
+    }
+
+    /** Takes the candidates that top-k, top-p or else min-p leave, and their weights. */
+    private void narrow(float max) {
         if (topK < sampleable) {
             candidates.takeFirst(topK, logits, sampleable);
-            double total = weigh(max);
-            candidates.truncate(topP < 1 ? nucleus(topP * total) : candidates.size());
+            keepNucleusOfFirst(max);
         } else if (topP < 1) {
             takeNucleus(max);
         } else if (minP > 0) {
@@ -133,6 +283,10 @@ public final class Sampler {
         } else {
             takeProbable(max);
         }
+    }
+
+    /** Draws one of the candidates that are left. */
+    private int draw(float max) {
         if (minP > 0) {
             keepAtLeast(minP);
         }
@@ -140,6 +294,12 @@ public final class Sampler {
             keepTypical(max);
         }
         return pick();
+    }
+
+    /** Weighs the k first ones and keeps those whose weights reach top-p of the sum of all k. */
+    private void keepNucleusOfFirst(float max) {
+        double total = weigh(max);
+        candidates.truncate(topP < 1 ? nucleus(topP * total) : candidates.size());
     }
 
     /** Sets the weights of the candidates and gives their sum. */

@@ -1,14 +1,20 @@
 package io.qwen4j.core.engine;
 
 import io.qwen4j.core.cache.KvPages;
+import io.qwen4j.core.ops.Activation;
 import io.qwen4j.core.ops.Batch;
 import io.qwen4j.core.ops.Ints;
+import io.qwen4j.core.ops.JavaOps;
+import io.qwen4j.core.ops.LogitSelection;
 import io.qwen4j.core.ops.Ops;
+import io.qwen4j.core.ops.OpsOptions;
 import java.lang.reflect.Proxy;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 import java.util.Arrays;
+import java.util.Objects;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A model whose next token is a function of all tokens before it, read from a paged cache as attention would read it: a wrong page,
@@ -51,6 +57,9 @@ final class FakeModel implements StepModel {
     volatile int promptLength;
     /** Called in each step on the engine thread. */
     volatile Runnable onStep = () -> {};
+    /** Rows of logits that were looked at, and sets of rows that were selected from. */
+    final AtomicInteger looks = new AtomicInteger();
+    final AtomicInteger selects = new AtomicInteger();
     /** A row whose last token is this one gets NaN. */
     volatile int poison = -1;
 
@@ -59,18 +68,26 @@ final class FakeModel implements StepModel {
     private final int[] slots;
     private final int[] sequence;
     private final FloatBuffer hidden;
-    private final FloatBuffer logits;
+    private final Ops ops = new JavaOps(new OpsOptions(1, null));
+    private final Activation logits;
+    private final @Nullable LogitSelection selection;
     private final int maxLogitsRows;
     private final int[] nextOfRow;
 
-    FakeModel(Script script, KvPages pages, int maxTokens, int maxSequences, int maxLogitsRows) {
+    /**
+     * Makes a model.
+     *
+     * @param mostApart -1, or the most ids that stand apart where its logits are selected from
+     */
+    FakeModel(Script script, KvPages pages, int maxTokens, int maxSequences, int maxLogitsRows, int mostApart) {
         this.script = script;
         batch = new Batch(intsOnly(), maxTokens, maxSequences, pages.pages(), KvPages.PAGE_TOKENS);
         slots = new int[pages.pages() * KvPages.PAGE_TOKENS];
         Arrays.fill(slots, -1);
         sequence = new int[slots.length + 1];
         hidden = FloatBuffer.allocate(maxTokens * WIDTH);
-        logits = FloatBuffer.allocate(maxLogitsRows * ROWS);
+        logits = ops.activation(maxLogitsRows, ROWS);
+        selection = mostApart < 0 ? null : new LogitSelection(ops, maxLogitsRows, mostApart, ROWS, ROWS);
         this.maxLogitsRows = maxLogitsRows;
         nextOfRow = new int[maxTokens];
     }
@@ -164,19 +181,32 @@ final class FakeModel implements StepModel {
         for (int r = 0; r < rows; r++) {
             int next = nextOfRow[first + r];
             for (int i = 0; i < ROWS; i++) {
-                logits.put(r * ROWS + i, next < 0 ? Float.NaN : i == next ? 5 : -(i % 7));
+                logits.buffer().put(r * ROWS + i, next < 0 ? Float.NaN : i == next ? 5 : -(i % 7));
             }
         }
     }
 
     @Override
     public FloatBuffer logits() {
-        return logits;
+        looks.incrementAndGet();
+        return logits.buffer();
+    }
+
+    @Override
+    public @Nullable LogitSelection selection() {
+        return selection;
+    }
+
+    @Override
+    public void select() {
+        selects.incrementAndGet();
+        ops.selectLogits(logits, Objects.requireNonNull(selection));
     }
 
     @Override
     public void close() {
         closes.incrementAndGet();
+        ops.close();
     }
 
     /** What {@code script} answers to a prompt, computed plainly. */

@@ -22,8 +22,17 @@ final class Fixture implements AutoCloseable {
     final Engine engine;
 
     Fixture(FakeModel.Script script, int pageCount, Engine.Limits limits) {
+        this(script, pageCount, limits, -1);
+    }
+
+    /**
+     * Makes an engine.
+     *
+     * @param mostApart that of the model
+     */
+    Fixture(FakeModel.Script script, int pageCount, Engine.Limits limits, int mostApart) {
         pages = new KvPages(pageCount);
-        model = new FakeModel(script, pages, limits.prefillSlice() + limits.maxConcurrent(), limits.maxConcurrent(), 3);
+        model = new FakeModel(script, pages, limits.prefillSlice() + limits.maxConcurrent(), limits.maxConcurrent(), 3, mostApart);
         engine = new Engine("test", model, pages, limits, FakeModel.ROWS);
     }
 

@@ -12,7 +12,6 @@ import io.qwen4j.GenerationEvent;
 import io.qwen4j.GenerationResult;
 import io.qwen4j.SamplingOptions;
 import io.qwen4j.Usage;
-import io.qwen4j.core.sampling.Sampler;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
@@ -226,6 +225,33 @@ class SpeculationTest {
         assertTrue(accepted > 50, "accepted: " + accepted);
     }
 
+    @Test
+    void aRowIsLookedAtOnlyWhereASelectionDoesNotTell() {
+        BitSet ends = new BitSet();
+        List<SamplingOptions> told = List.of(
+                SamplingOptions.GREEDY,
+                SamplingOptions.builder().temperature(0.7f).topK(20).topP(0.8f).repetitionPenalty(1.05f).build(),
+                SamplingOptions.builder().temperature(0.7f).topP(0.9f).presencePenalty(0.1f).build(),
+                SamplingOptions.builder().minP(0.1f).logitBias(Map.of(3, 2f)).build());
+        List<SamplingOptions> looked = List.of(
+                SamplingOptions.builder().build(), SamplingOptions.builder().typicalP(0.5f).build());
+        try (Fixture f = new Fixture(FakeModel.REPEATING, 30, new Engine.Limits(200, 40, 4, 100), 4 * FakeModel.ROWS)) {
+            for (SamplingOptions options : told) {
+                f.engine.generate(new Engine.Request(prompt(3, 20), 30, ends, -1, 4,
+                        new LazySampler(options, FakeModel.ROWS, FakeModel.ROWS, prompt(3, 20)), AnswerText.NONE, f)).await();
+                f.awaitIdle();
+                assertEquals(0, f.model.looks.get(), options.toString());
+            }
+            assertTrue(f.model.selects.get() > 4 * 4, "selections: " + f.model.selects);
+            for (SamplingOptions options : looked) {
+                int before = f.model.looks.get();
+                f.engine.generate(new Engine.Request(prompt(3, 20), 30, ends, -1, 0,
+                        new LazySampler(options, FakeModel.ROWS, FakeModel.ROWS, prompt(3, 20)), AnswerText.NONE, f)).await();
+                assertEquals(30, f.model.looks.get() - before, options.toString());
+            }
+        }
+    }
+
     /** Returns how many tokens were computed ahead and came true. */
     private static long compare(long seed) {
         Random random = new Random(seed);
@@ -241,10 +267,17 @@ class SpeculationTest {
         }
         List<GenerationResult> plain = new ArrayList<>();
         List<GenerationResult> ahead = new ArrayList<>();
-        assertEquals(0, run(pages, limits, options, prompts, lengths, 0, plain));
-        long accepted = run(pages, limits, options, prompts, lengths, 1 + random.nextInt(16), ahead);
+        assertEquals(0, run(pages, limits, options, prompts, lengths, 0, -1, plain));
+        long accepted = run(pages, limits, options, prompts, lengths, 1 + random.nextInt(16), -1, ahead);
+        // Chosen from a selection, with room for what penalties touch or with little.
+        List<GenerationResult> selected = new ArrayList<>();
+        run(pages, limits, options, prompts, lengths, 0, 300, selected);
+        List<GenerationResult> selectedAhead = new ArrayList<>();
+        run(pages, limits, options, prompts, lengths, 1 + random.nextInt(16), 1 + random.nextInt(30), selectedAhead);
         for (int i = 0; i < 12; i++) {
             assertEquals(plain.get(i).tokens(), ahead.get(i).tokens(), "request " + i + ", seed " + seed);
+            assertEquals(plain.get(i).tokens(), selected.get(i).tokens(), "request " + i + ", selected, seed " + seed);
+            assertEquals(plain.get(i).tokens(), selectedAhead.get(i).tokens(), "request " + i + ", selected ahead, seed " + seed);
             assertEquals(plain.get(i).logProbabilities(), ahead.get(i).logProbabilities(), "request " + i + ", seed " + seed);
             assertEquals(plain.get(i).finishReason(), ahead.get(i).finishReason(), "request " + i + ", seed " + seed);
             assertEquals(plain.get(i).usage(), ahead.get(i).usage(), "request " + i + ", seed " + seed);
@@ -269,19 +302,20 @@ class SpeculationTest {
     }
 
     private static long run(int pages, Engine.Limits limits, List<SamplingOptions> options, List<int[]> prompts, List<Integer> lengths,
-            int mostDrafted, List<GenerationResult> results) {
+            int mostDrafted, int mostApart, List<GenerationResult> results) {
         BitSet ends = new BitSet();
         ends.set(Fixture.END);
-        try (Fixture f = new Fixture(FakeModel.REPEATING, pages, limits)) {
+        try (Fixture f = new Fixture(FakeModel.REPEATING, pages, limits, mostApart)) {
             List<Generation> all = new ArrayList<>();
             for (int i = 0; i < prompts.size(); i++) {
                 int[] prompt = Arrays.copyOf(prompts.get(i), Math.min(prompts.get(i).length, f.engine.maxLength()));
-                Sampler sampler = new Sampler(options.get(i), FakeModel.ROWS, FakeModel.ROWS, prompt);
+                TokenChooser chooser = new LazySampler(options.get(i), FakeModel.ROWS, FakeModel.ROWS, prompt);
                 all.add(f.engine.generate(new Engine.Request(
-                        prompt, lengths.get(i), ends, 2, mostDrafted, sampler::sample, AnswerText.NONE, f)));
+                        prompt, lengths.get(i), ends, mostApart < 0 ? 2 : -1, mostDrafted, chooser, AnswerText.NONE, f)));
             }
             all.forEach(g -> results.add(g.await()));
             f.awaitIdle();
+            assertEquals(mostApart >= 0, f.model.selects.get() > 0);
             return f.engine.stats().acceptedTokens();
         }
     }

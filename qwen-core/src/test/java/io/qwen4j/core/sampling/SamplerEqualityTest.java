@@ -5,6 +5,11 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.qwen4j.NumericException;
 import io.qwen4j.SamplingOptions;
+import io.qwen4j.core.ops.Activation;
+import io.qwen4j.core.ops.JavaOps;
+import io.qwen4j.core.ops.LogitSelection;
+import io.qwen4j.core.ops.Ops;
+import io.qwen4j.core.ops.OpsOptions;
 import java.nio.FloatBuffer;
 import java.util.List;
 import java.util.Map;
@@ -20,6 +25,9 @@ class SamplerEqualityTest {
     private static final int[] SIZES = {1, 2, 37, 511, 512, 513, 2050};
 
     private static final int[] PROMPT = {0, 0};
+
+    /** Tokens for which the whole row had to be looked at although there was a selection. */
+    private static int looks;
 
     enum Shape {
         FLAT {
@@ -131,12 +139,37 @@ class SamplerEqualityTest {
     private static void compare(SamplingOptions options, int sampleable, Shape shape, Random random, long seed) {
         int rows = sampleable + 3;
         Sampler sampler = new Sampler(options, rows, sampleable, PROMPT);
+        Sampler selecting = new Sampler(options, rows, sampleable, PROMPT);
         PlainSampler plain = new PlainSampler(options, rows, sampleable, PROMPT);
         for (int token = 0; token < 3; token++) {
             float[] row = row(shape, rows, random);
             row[random.nextInt(sampleable)] = 0.25f;
-            assertEquals(plain.sample(row), sampler.sample(FloatBuffer.wrap(row), 0),
-                    "seed " + seed + ": " + shape + ", " + sampleable + " tokens, " + options);
+            String what = "seed " + seed + ": " + shape + ", " + sampleable + " tokens, " + options;
+            int expected = plain.sample(row);
+            assertEquals(expected, sampler.sample(FloatBuffer.wrap(row), 0), what);
+            int selected = select(selecting, row, sampleable);
+            if (selected == Sampler.NEEDS_ROW) {
+                looks++;
+                selected = selecting.sample(FloatBuffer.wrap(row), 0);
+            }
+            assertEquals(expected, selected, what + ", selected");
+        }
+    }
+
+    /** Chooses by a selection from the second of two rows, the first of which is greater. */
+    private static int select(Sampler sampler, float[] row, int sampleable) {
+        try (Ops ops = new JavaOps(new OpsOptions(1, null));
+                Activation logits = ops.activation(2, row.length);
+                LogitSelection selection = new LogitSelection(ops, 2, 4, row.length, sampleable)) {
+            for (int id = 0; id < row.length; id++) {
+                logits.buffer().put(id, Float.MAX_VALUE).put(row.length + id, row[id]);
+            }
+            // What is foreseen changes nothing.
+            if (!sampler.select(selection, 1, new int[] {9, 0, row.length - 1}, 1, 3)) {
+                return Sampler.NEEDS_ROW;
+            }
+            ops.selectLogits(logits, selection);
+            return sampler.sample(selection, 1);
         }
     }
 
@@ -165,6 +198,26 @@ class SamplerEqualityTest {
         }
     }
 
+    /** What is sampled from is with usual options among the first ones of the whole vocabulary. */
+    @Test
+    void aSelectionDoesWithUsualOptions() {
+        long seed = System.nanoTime();
+        Random random = new Random(seed);
+        looks = 0;
+        for (Shape shape : new Shape[] {Shape.STEEP, Shape.TIED, Shape.FLAT}) {
+            compare(plain(0).seed(random.nextLong()).build(), 151_665, shape, random, seed);
+            compare(plain(0).repetitionPenalty(1.1f).seed(random.nextLong()).build(), 151_665, shape, random, seed);
+            compare(plain(0.7f).topK(20).topP(0.8f).repetitionPenalty(1.05f).seed(random.nextLong()).build(), 151_665, shape, random, seed);
+            compare(plain(1).topK(LogitSelection.MOST_CANDIDATES).minP(0.02f).typicalP(0.9f).seed(random.nextLong()).build(), 151_665, shape, random, seed);
+        }
+        compare(plain(0.8f).topP(0.9f).presencePenalty(0.5f).seed(random.nextLong()).build(), 151_665, Shape.STEEP, random, seed);
+        compare(plain(1).minP(0.05f).seed(random.nextLong()).build(), 151_665, Shape.STEEP, random, seed);
+        assertEquals(0, looks);
+        compare(plain(1).topP(0.9f).seed(random.nextLong()).build(), 151_665, Shape.FLAT, random, seed);
+        compare(plain(1).seed(random.nextLong()).build(), 151_665, Shape.STEEP, random, seed);
+        assertEquals(6, looks, "a nucleus of many tokens, and no filter");
+    }
+
     @Test
     void noNumberIsAnErrorWhereverItIs() {
         int rows = 1100;
@@ -176,6 +229,13 @@ class SamplerEqualityTest {
                     row[bad] = value;
                     NumericException e = assertThrows(NumericException.class, () -> sampler.sample(FloatBuffer.wrap(row), 0));
                     assertEquals("the logit of token " + bad + " is " + value, e.getMessage().split(";")[0]);
+                    Sampler selecting = new Sampler(options, rows, rows - 1, PROMPT);
+                    NumericException same = assertThrows(NumericException.class, () -> {
+                        if (select(selecting, row, rows - 1) == Sampler.NEEDS_ROW) {
+                            selecting.sample(FloatBuffer.wrap(row), 0);
+                        }
+                    });
+                    assertEquals(e.getMessage(), same.getMessage());
                 }
             }
         });
