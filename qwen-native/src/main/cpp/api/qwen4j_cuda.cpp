@@ -160,10 +160,11 @@ int32_t qwc_linear(int64_t backend, int64_t x, int64_t rows, int64_t weight, int
     linear(b, object<Buffer>(x), rows, object<Weight>(weight), object_or_null<Buffer>(bias), add, object<Buffer>(y));
   });
 }
-int32_t qwc_norm_linear(int64_t backend, int64_t x, int64_t rows, int64_t gain, float epsilon, int64_t normed, int64_t weight, int64_t bias, int64_t y) {
+int32_t qwc_norm_linear(int64_t backend, int64_t x, int64_t rows, int64_t gain, float epsilon, int64_t normed, int64_t weight, int64_t bias,
+                        int64_t y) {
   return operation(backend, [&](Backend& b) {
-    norm_linear(b, object<Buffer>(x), rows, object<Buffer>(gain), epsilon, object<Buffer>(normed), object<Weight>(weight), object_or_null<Buffer>(bias),
-                object<Buffer>(y));
+    norm_linear(b, object<Buffer>(x), rows, object<Buffer>(gain), epsilon, object<Buffer>(normed), object<Weight>(weight),
+                object_or_null<Buffer>(bias), object<Buffer>(y));
   });
 }
 int32_t qwc_swiglu_linear_add(int64_t backend, int64_t x, int64_t rows, int64_t gated, int64_t weight, int64_t y) {

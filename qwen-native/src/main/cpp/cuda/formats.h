@@ -111,7 +111,8 @@ QW_DEVICE void load_group(const uint8_t* row, const RowPlaces<kType>& places, in
   if constexpr (F::kCode == 32) {
     Words4 a, b;
     load8_once(row + group * 32, a, b);
-    g.codes[0] = a.x, g.codes[1] = a.y, g.codes[2] = a.z, g.codes[3] = a.w, g.codes[4] = b.x, g.codes[5] = b.y, g.codes[6] = b.z, g.codes[7] = b.w;
+    g.codes[0] = a.x, g.codes[1] = a.y, g.codes[2] = a.z, g.codes[3] = a.w;
+    g.codes[4] = b.x, g.codes[5] = b.y, g.codes[6] = b.z, g.codes[7] = b.w;
   } else if constexpr (F::kCode == 16) {
     const Words4 a = load4_once(row + group * 16);
     g.codes[0] = a.x, g.codes[1] = a.y, g.codes[2] = a.z, g.codes[3] = a.w;

@@ -7,8 +7,8 @@ namespace {
 
 constexpr int kThreads = kNormThreads;
 constexpr int kWarps = kThreads / kLanes;
-// Bytes of the first rows of each warp that are fetched while the kernels before end: 2000 warps fetch no more than those kernels leave time
-// for, 8 MB in 2 us.
+// Bytes of the first rows of each warp that are fetched while the kernels before end: no more than those leave time for, 8 MB of 2000 warps
+// in 2 us.
 constexpr int64_t kPrefetched = 2048;
 // Two blocks have room on a processor, and one of the kernel after them beside them.
 constexpr int64_t kSharedOfTwo = 72 << 10;
@@ -25,7 +25,8 @@ struct GemvArgs {
   Results results;
 };
 
-// In shared memory lanes side by side read 16 bytes side by side: the halves of what belongs to a group, or to 8 columns of floats, lie apart.
+// In shared memory lanes side by side read 16 bytes side by side: the halves of what belongs to a group, or to 8 columns of floats, lie
+// apart.
 struct SharedIntegers {
   const uint8_t* low;
   const uint8_t* high;
@@ -149,7 +150,8 @@ QW_KERNEL QW_LAUNCH_BOUNDS_FOR(kThreads, kTokens == 1 ? 3 : 2) multiply_few(Gemv
   const int64_t begin = (block_x() * kWarps + thread_index() / kLanes) * kRows;
   let_next_begin();
   if (lane_index() < kRows && begin + lane_index() < args.rows) {
-    prefetch(args.data + (begin + lane_index()) * args.row_bytes, static_cast<uint32_t>(args.row_bytes < kPrefetched ? args.row_bytes : kPrefetched));
+    const int64_t bytes = args.row_bytes < kPrefetched ? args.row_bytes : kPrefetched;
+    prefetch(args.data + (begin + lane_index()) * args.row_bytes, static_cast<uint32_t>(bytes));
   }
   wait_for_previous();
   uint8_t* shared = launch_shared();
@@ -194,7 +196,8 @@ void launch_few(Backend& backend, int32_t type, GemvArgs& args, int64_t shared) 
     const int64_t most = backend.context->info.processors * (shared <= kSharedOfTwo ? 2 : 1);
     const int64_t needed = divide_up(args.rows, kWarps * WarpShape<kType, kTokens, true>::kRows);
     args.blocks = divide_up(needed, divide_up(needed, most));
-    launch_early(backend.context->stream, backend.context->early, "multiply_few", multiply_few<kType, kTokens>, args.blocks, 1, kThreads, shared, args);
+    launch_early(backend.context->stream, backend.context->early, "multiply_few", multiply_few<kType, kTokens>, args.blocks, 1, kThreads, shared,
+                 args);
   });
 }
 
@@ -204,8 +207,8 @@ bool gemv_fits(const Backend& backend, int32_t type, int64_t columns, int64_t to
   return tokens <= kFewTokens && shared_bytes(backend, type, columns, tokens) <= kSharedOfOne;
 }
 
-// A block rounds 1024 columns in about 250 cycles. Up to 8 times that is less than what a kernel more takes on a device that begins kernels early
-// (about 1.5 us).
+// A block rounds 1024 columns in about 250 cycles. Up to 8 times that is less than what a kernel more takes on a device that begins kernels
+// early (about 1.5 us).
 bool gemv_rounds(const Backend& backend, int64_t columns, int64_t tokens) { return columns * tokens * (backend.fine ? 2 : 1) <= 8192; }
 
 void gemv(Backend& backend, const Segment& run, const RowSource& source, const Integers& integers, int64_t tokens, const Results& results) {

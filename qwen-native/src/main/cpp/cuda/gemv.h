@@ -15,8 +15,8 @@ bool gemv_fits(const Backend& backend, int32_t type, int64_t columns, int64_t to
 // Whether blocks round activations themselves; else a kernel before does.
 bool gemv_rounds(const Backend& backend, int64_t columns, int64_t tokens);
 
-// The rows of one run times 1 to kFewTokens tokens. source: plain or normed rows, whose order is the run's. integers: the same rounded, for a
-// quantized run; if there are none (q is null) the blocks round.
+// The rows of one run times 1 to kFewTokens tokens. source: plain or normed rows, whose order is the run's. integers: the same rounded, for
+// a quantized run; if there are none (q is null) the blocks round.
 void gemv(Backend& backend, const Segment& run, const RowSource& source, const Integers& integers, int64_t tokens, const Results& results);
 
 }  // namespace qw::cuda

@@ -79,8 +79,8 @@ QW_DEVICE Words4 load4(const void* p) {
 }
 QW_DEVICE uint32_t load1(const void* p) { return __ldg(static_cast<const uint32_t*>(p)); }
 QW_DEVICE uint16_t load_half(const void* p) { return __ldg(static_cast<const unsigned short*>(p)); }
-// Of weights, which a step reads once: they take no place in the first cache, and leave the second one before activations and keys do. Lanes
-// side by side read whole sectors of 32 bytes with one instruction.
+// Of weights, which a step reads once: they take no place in the first cache, and leave the second one before activations and keys do.
+// Lanes side by side read whole sectors of 32 bytes with one instruction.
 QW_DEVICE uint64_t first_to_leave() {
   uint64_t policy;
   asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
@@ -95,7 +95,9 @@ QW_DEVICE Words4 load4_once(const void* p) {
 }
 QW_DEVICE Words2 load2_once(const void* p) {
   Words2 v;
-  asm volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.v2.u32 {%0,%1}, [%2], %3;" : "=r"(v.x), "=r"(v.y) : "l"(p), "l"(first_to_leave()));
+  asm volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.v2.u32 {%0,%1}, [%2], %3;"
+               : "=r"(v.x), "=r"(v.y)
+               : "l"(p), "l"(first_to_leave()));
   return v;
 }
 QW_DEVICE uint32_t load1_once(const void* p) {
@@ -137,8 +139,8 @@ QW_DEVICE void wait_for_previous() {
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
-// Begins to bring memory to the second cache, where all kernels see the same; useful before wait_for_previous. Address and size are multiples
-// of 16 bytes.
+// Begins to bring memory to the second cache, where all kernels see the same; useful before wait_for_previous. Address and size are
+// multiples of 16 bytes.
 QW_DEVICE void prefetch(const void* p, uint32_t bytes) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "r"(bytes) : "memory");
@@ -157,7 +159,8 @@ void launch_sharing(const Stream& stream, const char* name, void (*kernel)(P...)
                     int64_t shared_bytes, A... arguments) {
   // More than 48 KB must be asked for.
   if (shared_bytes > 48 << 10) {
-    check_launch(static_cast<int>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes))), name);
+    const int bytes = static_cast<int>(shared_bytes);
+    check_launch(static_cast<int>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes)), name);
   }
   kernel<<<dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z)), static_cast<unsigned>(threads),
            static_cast<size_t>(shared_bytes), static_cast<cudaStream_t>(stream.handle())>>>(arguments...);
@@ -165,14 +168,15 @@ void launch_sharing(const Stream& stream, const char* name, void (*kernel)(P...)
 }
 
 // As launch_sharing, of a kernel whose threads all call wait_for_previous. early: it may begin before the kernel before it ends, on devices
-// from compute capability 9.0 on. Behind a copy, and behind a kernel that does not call let_next_begin, it begins when that ended, and what is
-// launched in another way begins when this one ended.
+// from compute capability 9.0 on. Behind a copy, and behind a kernel that does not call let_next_begin, it begins when that ended, and what
+// is launched in another way begins when this one ended.
 template <class... P, class... A>
-void launch_early(const Stream& stream, bool early, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int threads, int64_t shared_bytes,
-                  A... arguments) {
+void launch_early(const Stream& stream, bool early, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int threads,
+                  int64_t shared_bytes, A... arguments) {
   if (!early) return launch_sharing(stream, name, kernel, x, y, 1, threads, shared_bytes, arguments...);
   if (shared_bytes > 48 << 10) {
-    check_launch(static_cast<int>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes))), name);
+    const int bytes = static_cast<int>(shared_bytes);
+    check_launch(static_cast<int>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes)), name);
   }
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;

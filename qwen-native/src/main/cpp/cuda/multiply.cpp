@@ -98,7 +98,8 @@ void launch_tiles(Backend& backend, int32_t type, const MultiplyArgs& args, int6
   with_type(type, [&](auto t) {
     constexpr int kType = decltype(t)::value;
     const int64_t x = divide_up(rows, kWarps * WarpShape<kType, kTokens, false>::kRows);
-    launch_early(backend.context->stream, backend.context->early, "multiply_tiles", multiply_tiles<kType, kTokens>, x, tiles, kThreads, 0, args);
+    launch_early(backend.context->stream, backend.context->early, "multiply_tiles", multiply_tiles<kType, kTokens>, x, tiles, kThreads, 0,
+                 args);
   });
 }
 

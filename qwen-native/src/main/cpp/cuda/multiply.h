@@ -1,5 +1,5 @@
-// Products of weights with tiles of tokens, whose activations are read from the device's memory: for more tokens than a block has room for, and
-// for the tokens of experts.
+// Products of weights with tiles of tokens, whose activations are read from the device's memory: for more tokens than a block has room for,
+// and for the tokens of experts.
 #pragma once
 
 #include "cuda/objects.h"

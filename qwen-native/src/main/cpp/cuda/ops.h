@@ -23,7 +23,8 @@ void check_norm(const Buffer& x, int64_t rows, const Buffer& gain, const Buffer&
 void check_swiglu(const Buffer& x, int64_t rows, const Buffer& out);
 void linear(Backend& backend, Buffer& x, int64_t rows, const Weight& w, Buffer* bias, bool add, Buffer& y);
 // rms_norm and linear, swiglu and linear with `add`, for few tokens in fewer kernels. What normed and gated have afterwards is not defined.
-void norm_linear(Backend& backend, Buffer& x, int64_t rows, Buffer& gain, float epsilon, Buffer& normed, const Weight& w, Buffer* bias, Buffer& y);
+void norm_linear(Backend& backend, Buffer& x, int64_t rows, Buffer& gain, float epsilon, Buffer& normed, const Weight& w, Buffer* bias,
+                 Buffer& y);
 void swiglu_linear_add(Backend& backend, Buffer& x, int64_t rows, Buffer& gated, const Weight& w, Buffer& y);
 void route(Backend& backend, Buffer& scores, int64_t rows, RoutingView routing);
 void expert_linear(Backend& backend, Buffer& x, const RoutingView& routing, const Weight& w, Buffer& y);

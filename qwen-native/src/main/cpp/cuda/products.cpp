@@ -103,12 +103,13 @@ add_pairs(const float* z, const int32_t* pairs, const float* weights, int64_t us
 }
 
 // The products of one run with any number of tokens.
-void multiply_run(Backend& backend, const Segment& run, const float* x, const Integers& integers, int64_t columns, int64_t rows, const Results& results) {
+void multiply_run(Backend& backend, const Segment& run, const float* x, const Integers& integers, int64_t columns, int64_t rows,
+                  const Results& results) {
   const int tokens = tile_tokens(rows);
   // A grid has at most kMostTiles tiles of tokens.
   for (int64_t t = 0; t < rows; t += kMostTiles * tokens) {
-    MultiplyArgs args{run.data, run.row_bytes, run.rows, columns, std::min(rows - t, kMostTiles * tokens), x + t * columns, integers, results, nullptr,
-                      nullptr};
+    const int64_t of_part = std::min(rows - t, kMostTiles * tokens);
+    MultiplyArgs args{run.data, run.row_bytes, run.rows, columns, of_part, x + t * columns, integers, results, nullptr, nullptr};
     args.results.y += t * results.y_stride;
     if (integers.q != nullptr) {
       args.integers.q += t * columns;
@@ -119,7 +120,7 @@ void multiply_run(Backend& backend, const Segment& run, const float* x, const In
   }
 }
 
-// The products of all runs. Normed and gated rows are few: of those of floats there must be room in a block, and gated ones are of integers alone.
+// The products of all runs. Normed rows have room in a block, for all runs; gated ones are for quantized runs alone.
 void multiply_runs(Backend& backend, RowSource source, int64_t rows, const Weight& w, const Results& results) {
   Integers integers{};
   int32_t order = -1;
@@ -162,11 +163,13 @@ void linear(Backend& backend, Buffer& x, int64_t rows, const Weight& w, Buffer* 
   multiply_runs(backend, plain_rows(from, w.columns), rows, w, {added, add ? y.change(rows) : y.write(rows), w.rows, add});
 }
 
-void norm_linear(Backend& backend, Buffer& x, int64_t rows, Buffer& gain, float epsilon, Buffer& normed, const Weight& w, Buffer* bias, Buffer& y) {
+void norm_linear(Backend& backend, Buffer& x, int64_t rows, Buffer& gain, float epsilon, Buffer& normed, const Weight& w, Buffer* bias,
+                 Buffer& y) {
   check_norm(x, rows, gain, normed);
   check_linear(normed, rows, w, bias, y);
   require(&x != &normed && &x != &y, "a norm before a linear layer does not write over its input");
-  const bool fits = std::all_of(w.runs.begin(), w.runs.end(), [&](const Segment& run) { return gemv_fits(backend, run.type, w.columns, rows); });
+  const auto has_room = [&](const Segment& run) { return gemv_fits(backend, run.type, w.columns, rows); };
+  const bool fits = std::all_of(w.runs.begin(), w.runs.end(), has_room);
   if (!fits) {
     rms_norm(backend, x, rows, gain, epsilon, normed);
     return linear(backend, normed, rows, w, bias, false, y);

@@ -1,6 +1,6 @@
-// Products of rows of weights with activations, by a warp: what the kernels for few tokens and those for tiles of tokens share. Each lane takes
-// every 32nd piece of a row, in the same order whatever is computed beside it, and the lanes' sums are added in one order. So an output has
-// the same bits in all of these kernels.
+// Products of rows of weights with activations, by a warp: what the kernels for few tokens and those for tiles of tokens share. Each lane
+// takes every 32nd piece of a row, in the same order whatever is computed beside it, and the lanes' sums are added in one order. So an output
+// has the same bits in all of these kernels.
 #pragma once
 
 #include "cuda/formats.h"
@@ -70,7 +70,8 @@ struct WarpShape {
 
 // sums[t * kRows + r] += the lane's part of row r times token t.
 template <int kType, int kTokens, int kRows, int kPieces, class Inputs>
-QW_DEVICE void multiply_integer_rows(const uint8_t* const (&rows)[kRows], int groups, int sets, const Inputs& inputs, float (&sums)[kTokens * kRows]) {
+QW_DEVICE void multiply_integer_rows(const uint8_t* const (&rows)[kRows], int groups, int sets, const Inputs& inputs,
+                                     float (&sums)[kTokens * kRows]) {
   const RowPlaces<kType> places(groups);
   for (int first = lane_index(); first < groups; first += kPieces * kLanes) {
     LoadedGroup<kType> loaded[kPieces][kRows];
@@ -126,8 +127,8 @@ QW_DEVICE void multiply_float_rows(const uint8_t* const (&rows)[kRows], int colu
   }
 }
 
-// Adds kValues sums over all lanes, each as sum_of_lanes does, and returns sum `lane / (32 / kValues)`: at each step a lane gives away the half of
-// its sums that lanes on the other side keep, which takes 31 exchanges for 32 sums instead of 160.
+// Adds kValues sums over all lanes, each as sum_of_lanes does, and returns sum `lane / (32 / kValues)`: at each step a lane gives away the
+// half of its sums that lanes on the other side keep, which takes 31 exchanges for 32 sums instead of 160.
 template <int kValues, int kMask = kLanes / 2>
 QW_DEVICE float spread_sums(float* values) {
   if constexpr (kValues == 1) {

@@ -65,14 +65,15 @@ Integers quantize(Backend& backend, RowSource source, const Weight& w, int32_t o
   const int64_t scales = up(times(times(groups, kGroup), sets)), sums = scales + up(groups * sets * 4);
   backend.quantized.grow(backend.context, sums + up(groups * sets * 4));
   uint8_t* memory = backend.quantized.data();
-  const Integers out{reinterpret_cast<int8_t*>(memory), reinterpret_cast<float*>(memory + scales), reinterpret_cast<int16_t*>(memory + sums), sets,
-                     static_cast<int32_t>(rows)};
+  const Integers out{reinterpret_cast<int8_t*>(memory), reinterpret_cast<float*>(memory + scales), reinterpret_cast<int16_t*>(memory + sums),
+                     sets, static_cast<int32_t>(rows)};
   source.order = order_on_device(backend, w, order);
   const int row_blocks = source.kind == kNormedRow ? 1 : static_cast<int>(divide_up(groups_of_row, kWarps * kWarpGroups));
   const auto kernel = source.kind == kNormedRow  ? quantize_rows<kNormedRow>
                       : source.kind == kGatedRow ? quantize_rows<kGatedRow>
                                                  : quantize_rows<kPlainRow>;
-  launch_early(backend.context->stream, backend.context->early, "quantize", kernel, times(rows, row_blocks), 1, kThreads, 0, source, row_blocks, out);
+  launch_early(backend.context->stream, backend.context->early, "quantize", kernel, times(rows, row_blocks), 1, kThreads, 0, source, row_blocks,
+               out);
   return out;
 }
 

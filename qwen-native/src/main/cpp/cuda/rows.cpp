@@ -146,8 +146,8 @@ void rms_norm(Backend& backend, Buffer& x, int64_t rows, Buffer& gain, float eps
   if (rows == 0) return;
   const float* from = x.read(rows);
   const float* factors = gain.read(1);
-  launch_early(backend.context->stream, backend.context->early, "rms_norm", norm_rows, rows, 1, kNormThreads, 0, from, static_cast<int>(gain.columns), factors,
-               epsilon, y.write(rows));
+  launch_early(backend.context->stream, backend.context->early, "rms_norm", norm_rows, rows, 1, kNormThreads, 0, from,
+               static_cast<int>(gain.columns), factors, epsilon, y.write(rows));
 }
 
 void check_swiglu(const Buffer& x, int64_t rows, const Buffer& out) {

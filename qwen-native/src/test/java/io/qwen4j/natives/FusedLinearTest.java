@@ -48,7 +48,8 @@ class FusedLinearTest {
         float[] of(Ops ops, boolean fused);
     }
 
-    private static float[] normLinear(Ops ops, boolean fused, List<TensorSource> parts, TensorSource gain, TensorSource bias, float[] x, int tokens) {
+    private static float[] normLinear(
+            Ops ops, boolean fused, List<TensorSource> parts, TensorSource gain, TensorSource bias, float[] x, int tokens) {
         int columns = (int) parts.get(0).columns();
         try (Weight w = ops.matrix(parts, n -> {});
                 Weight g = ops.vector(List.of(gain));
