@@ -363,6 +363,17 @@ void few_tokens(bool small) {
       few_tokens(false, parts, {});
     }
   }
+  // Devices on which kernels do not begin early, or with less shared memory.
+  if (qwc_emulated_bytes() < 0) return;
+  for (int capability : {80, 120}) {
+    qwc_emulate_devices(1, capability, int64_t{4} << 30);
+    for (WeightType type : {kBF16, kQ4_K}) {
+      std::vector<Rows> parts;
+      parts.emplace_back(type, 9, 8960);
+      few_tokens(false, parts, {});
+    }
+  }
+  qwc_emulate_devices(1, 90, int64_t{4} << 30);
 }
 
 // What is no number stays with its token.

@@ -41,6 +41,9 @@ void check(cudaError_t error, const char* what) {
   if (error != cudaSuccess) fail(error, what);
 }
 
+// A kernel of which there is the same code as of all others.
+__global__ void any_kernel() {}
+
 cudaStream_t stream_of(void* handle) { return static_cast<cudaStream_t>(handle); }
 
 }  // namespace
@@ -58,13 +61,18 @@ DeviceInfo device_info(int device) {
   use_device(device);
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, device), "looking at the device");
-  DeviceInfo info{properties.name, properties.major, properties.minor, 0, 0, properties.multiProcessorCount};
+  DeviceInfo info{properties.name, properties.major, properties.minor, 0, 0, properties.multiProcessorCount,
+                  static_cast<int64_t>(properties.sharedMemPerBlockOptin), false};
   // Before a context is made on it: the runtime has no code for older cards.
   if (info.major < kLowestMajor) return info;
   size_t free_bytes = 0, total_bytes = 0;
   check(cudaMemGetInfo(&free_bytes, &total_bytes), "looking at the device's memory");
   info.free_bytes = static_cast<int64_t>(free_bytes);
   info.total_bytes = static_cast<int64_t>(total_bytes);
+  // Code for older devices, which runs on those that are not named in the build, does not know how to wait.
+  cudaFuncAttributes attributes;
+  check(cudaFuncGetAttributes(&attributes, any_kernel), "looking at the kernels");
+  info.early = info.major >= 9 && attributes.ptxVersion >= 90;
   return info;
 }
 

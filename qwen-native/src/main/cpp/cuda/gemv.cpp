@@ -10,9 +10,8 @@ constexpr int kWarps = kThreads / kLanes;
 // Bytes of the first rows of each warp that are fetched while the kernels before end: no more than those leave time for, 8 MB of 2000 warps
 // in 2 us.
 constexpr int64_t kPrefetched = 2048;
-// Two blocks have room on a processor, and one of the kernel after them beside them.
-constexpr int64_t kSharedOfTwo = 72 << 10;
-constexpr int64_t kSharedOfOne = 224 << 10;
+// Shared memory of a block beside that of activations, and what the device takes for itself.
+constexpr int64_t kSharedBeside = 2 << 10;
 
 struct GemvArgs {
   const uint8_t* data;
@@ -193,18 +192,18 @@ void launch_few(Backend& backend, int32_t type, GemvArgs& args, int64_t shared) 
   with_type(type, [&](auto t) {
     constexpr int kType = decltype(t)::value;
     // Whole rounds over the rows: the last one is not left to a few warps.
-    const int64_t most = backend.context->info.processors * (shared <= kSharedOfTwo ? 2 : 1);
+    const Context& context = *backend.context;
+    const int64_t most = context.info.processors * (2 * (shared + kSharedBeside) <= context.info.shared_bytes ? 2 : 1);
     const int64_t needed = divide_up(args.rows, kWarps * WarpShape<kType, kTokens, true>::kRows);
     args.blocks = divide_up(needed, divide_up(needed, most));
-    launch_early(backend.context->stream, backend.context->early, "multiply_few", multiply_few<kType, kTokens>, args.blocks, 1, kThreads, shared,
-                 args);
+    launch_early(context.stream, context.info.early, "multiply_few", multiply_few<kType, kTokens>, args.blocks, 1, kThreads, shared, args);
   });
 }
 
 }  // namespace
 
 bool gemv_fits(const Backend& backend, int32_t type, int64_t columns, int64_t tokens) {
-  return tokens <= kFewTokens && shared_bytes(backend, type, columns, tokens) <= kSharedOfOne;
+  return tokens <= kFewTokens && shared_bytes(backend, type, columns, tokens) + kSharedBeside <= backend.context->info.shared_bytes;
 }
 
 // A block rounds 1024 columns in about 250 cycles. Up to 8 times that is less than what a kernel more takes on a device that begins kernels

@@ -98,8 +98,8 @@ void launch_tiles(Backend& backend, int32_t type, const MultiplyArgs& args, int6
   with_type(type, [&](auto t) {
     constexpr int kType = decltype(t)::value;
     const int64_t x = divide_up(rows, kWarps * WarpShape<kType, kTokens, false>::kRows);
-    launch_early(backend.context->stream, backend.context->early, "multiply_tiles", multiply_tiles<kType, kTokens>, x, tiles, kThreads, 0,
-                 args);
+    const Context& context = *backend.context;
+    launch_early(context.stream, context.info.early, "multiply_tiles", multiply_tiles<kType, kTokens>, x, tiles, kThreads, 0, args);
   });
 }
 

@@ -20,7 +20,7 @@ DeviceInfo checked_device(int device) {
 
 }  // namespace
 
-Context::Context(int d) : device(d), info(checked_device(d)), early(info.major >= 9) {}
+Context::Context(int d) : device(d), info(checked_device(d)) {}
 
 Context::~Context() { try_to_use(); }
 

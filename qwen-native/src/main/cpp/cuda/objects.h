@@ -21,7 +21,6 @@ struct Context {
   void try_to_use() const noexcept;
   const int device;
   const DeviceInfo info;
-  const bool early;  // kernels may begin before those before them end, see launch_early
   Stream stream;
 };
 

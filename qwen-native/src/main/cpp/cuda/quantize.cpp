@@ -72,8 +72,8 @@ Integers quantize(Backend& backend, RowSource source, const Weight& w, int32_t o
   const auto kernel = source.kind == kNormedRow  ? quantize_rows<kNormedRow>
                       : source.kind == kGatedRow ? quantize_rows<kGatedRow>
                                                  : quantize_rows<kPlainRow>;
-  launch_early(backend.context->stream, backend.context->early, "quantize", kernel, times(rows, row_blocks), 1, kThreads, 0, source, row_blocks,
-               out);
+  const Context& context = *backend.context;
+  launch_early(context.stream, context.info.early, "quantize", kernel, times(rows, row_blocks), 1, kThreads, 0, source, row_blocks, out);
   return out;
 }
 

@@ -97,7 +97,8 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) element_by_element(Elementwise args) {
 template <class Operation>
 void launch_elements(Backend& backend, const char* name, const Elementwise& args) {
   if (args.rows == 0) return;
-  launch_early(backend.context->stream, backend.context->early, name, element_by_element<Operation>, divide_up(args.columns, kBlockColumns),
+  const Context& context = *backend.context;
+  launch_early(context.stream, context.info.early, name, element_by_element<Operation>, divide_up(args.columns, kBlockColumns),
                std::min(args.rows, kMostRows), kThreads, 0, args);
 }
 
@@ -146,8 +147,9 @@ void rms_norm(Backend& backend, Buffer& x, int64_t rows, Buffer& gain, float eps
   if (rows == 0) return;
   const float* from = x.read(rows);
   const float* factors = gain.read(1);
-  launch_early(backend.context->stream, backend.context->early, "rms_norm", norm_rows, rows, 1, kNormThreads, 0, from,
-               static_cast<int>(gain.columns), factors, epsilon, y.write(rows));
+  const Context& context = *backend.context;
+  launch_early(context.stream, context.info.early, "rms_norm", norm_rows, rows, 1, kNormThreads, 0, from, static_cast<int>(gain.columns),
+               factors, epsilon, y.write(rows));
 }
 
 void check_swiglu(const Buffer& x, int64_t rows, const Buffer& out) {
