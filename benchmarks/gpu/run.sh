@@ -14,22 +14,27 @@ mkdir -p "$build"
 
 nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total --format=csv
 set -- -std=c++17 -O3 -I"$sources" -I"$tests" -DQW_VERSION='"benchmark"'
+tests_of_kernels="cuda_test cuda_attention_test cuda_gemm_test"
 pids=
-for unit in device_cuda weights rows products attention sparse; do
-    sh "$root/qwen-native/src/main/build/nvcc.sh" "$build/$unit.log" nvcc -x cu "$@" -fmad=false -lineinfo -arch=native \
+# The kernels of compute capability 9.0 need the instructions that only this one has.
+target=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1 | tr -d .)
+if [ "$target" = 90 ]; then target=90a; fi
+for unit in device_cuda weights rows products gemm gemm_float gemm_hopper attention attention_plan flash_prefill flash_decode sparse selection; do
+    sh "$root/qwen-native/src/main/build/nvcc.sh" "$build/$unit.log" nvcc -x cu "$@" -fmad=false -lineinfo \
+        "-gencode=arch=compute_$target,code=sm_$target" \
         -c "$sources/cuda/$unit.cpp" -o "$build/$unit.o" &
     pids="$pids $!"
 done
-for unit in common/memory common/object common/batch common/routing common/choice cuda/objects api/qwen4j_cuda; do
+for unit in common/memory common/object common/batch common/routing common/choice common/selection cuda/objects api/qwen4j_cuda; do
     c++ "$@" -c "$sources/$unit.cpp" -o "$build/$(echo "$unit" | tr / _).o" &
     pids="$pids $!"
 done
-for program in cuda_test bench_cuda; do
+for program in $tests_of_kernels bench_cuda; do
     c++ "$@" -c "$tests/$program.cpp" -o "$build/$program.main.o" &
     pids="$pids $!"
 done
 for pid in $pids; do wait "$pid"; done
-for program in cuda_test bench_cuda; do
+for program in $tests_of_kernels bench_cuda; do
     objects=$(ls "$build"/*.o | grep -v '\.main\.o$')
     nvcc -cudart static $objects "$build/$program.main.o" -o "$build/$program"
 done
@@ -37,8 +42,10 @@ done
 if command -v compute-sanitizer > /dev/null; then
     for tool in memcheck racecheck synccheck; do
         echo "compute-sanitizer $tool"
-        timeout 240 compute-sanitizer --tool "$tool" --error-exitcode 1 "$build/cuda_test" small
+        for program in $tests_of_kernels; do
+            timeout 240 compute-sanitizer --tool "$tool" --error-exitcode 1 "$build/$program" small
+        done
     done
 fi
-"$build/cuda_test"
+for program in $tests_of_kernels; do "$build/$program"; done
 "$build/bench_cuda" "$bandwidth"

@@ -8,59 +8,14 @@
 #include <vector>
 
 #include "api/qwen4j_cuda.h"
-#include "check.h"
 #include "common/status.h"
+#include "cuda_support.h"
 #include "quant_reference.h"
 
 namespace qw::test {
 namespace {
 
 constexpr float kUntouched = 12345.f;
-constexpr int kKvF32 = 0, kKvBF16 = 2, kKvInt8 = 3, kKvTypes = 4;
-
-Checks checks;
-std::mt19937 seeded(20);
-
-float normal() {
-  static std::normal_distribution<float> distribution;
-  return distribution(seeded);
-}
-
-std::vector<float> normals(int64_t count) {
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& v : values) v = normal();
-  return values;
-}
-
-float* look(int64_t buffer) {
-  checks.expect(qwc_buffer_look(buffer) == kOk, "a buffer cannot be looked at");
-  return reinterpret_cast<float*>(qwc_buffer_view(buffer).data);
-}
-
-std::string last_error() {
-  int8_t text[256];
-  return std::string(reinterpret_cast<char*>(text), static_cast<size_t>(qwc_last_error(text, sizeof text)));
-}
-
-bool succeeds(int32_t status, const char* what) {
-  return checks.expect(status == kOk, "%s fails: %s", what, status == kOk ? "" : last_error().c_str());
-}
-
-struct Buffer {
-  Buffer(int64_t backend, int64_t rows, int64_t columns, bool ints = false) : handle(qwc_buffer_create(backend, rows, columns, ints)) {
-    checks.expect(handle > 0, "no buffer: %s", last_error().c_str());
-  }
-  Buffer(int64_t backend, int64_t rows, int64_t columns, const std::vector<float>& values) : Buffer(backend, rows, columns) {
-    memcpy(look(handle), values.data(), std::min(values.size(), static_cast<size_t>(rows * columns)) * 4);
-  }
-  ~Buffer() {
-    qwc_buffer_discard(handle);
-    qwc_buffer_free(handle);
-  }
-  int32_t* ints() const { return reinterpret_cast<int32_t*>(look(handle)); }
-  float* floats() const { return look(handle); }
-  int64_t handle;
-};
 
 int64_t file_row_bytes(WeightType type, int64_t columns) {
   for (const BlockType& t : block_types()) {
@@ -228,7 +183,9 @@ void linear(bool fine, bool small) {
           succeeds(qwc_linear(backend, from.handle, tokens, weight, 0, true, to.handle), "linear, adding");
           for (int64_t i = 0; i < tokens * all; i++) {
             const double sum = expected[static_cast<size_t>(i)], once = sum + added[static_cast<size_t>(i % all)];
-            const double bound = 2e-5 * (size + std::fabs(once));
+            // Where tensor cores multiply them activations are rounded to 8 bits behind the first (cuda_gemm_test has the exact bounds).
+            const bool rounded = (type == kF16 || type == kBF16) && tokens > 8;
+            const double bound = (rounded && !fine ? 2e-2 : 2e-5) * (size + std::fabs(once));
             checks.expect(std::fabs(first[static_cast<size_t>(i)] - once) <= bound, "linear, type %d, %ld x %ld, %ld tokens, element %ld: %g, expected %g",
                           type, static_cast<long>(all), static_cast<long>(columns), static_cast<long>(tokens), static_cast<long>(i),
                           first[static_cast<size_t>(i)], once);
@@ -239,7 +196,8 @@ void linear(bool fine, bool small) {
             checks.expect(first[static_cast<size_t>(i)] == kUntouched, "linear wrote beyond its rows");
           }
           if (tokens == 1) alone.assign(first.begin(), first.begin() + all);
-          checks.expect(memcmp(alone.data(), first.data(), static_cast<size_t>(all) * 4) == 0, "type %d: a token's bits depend on %ld tokens", type,
+          const bool same = (type != kF16 && type != kBF16) || tokens <= 8;
+          checks.expect(!same || memcmp(alone.data(), first.data(), static_cast<size_t>(all) * 4) == 0, "type %d: a token's bits depend on %ld tokens", type,
                         static_cast<long>(tokens));
         }
         qwc_weight_free(weight);
@@ -320,7 +278,8 @@ void few_tokens(bool fine, const std::vector<Rows>& parts, const std::vector<std
   }
   for (int64_t tokens = 2; tokens <= 9; tokens++) {
     compute(0, tokens, fused);
-    for (int i = 0; i < 4; i++) {
+    // More than 8 are multiplied by other kernels.
+    for (int i = 0; i < 4 && tokens <= 8; i++) {
       checks.expect(same_bits({alone[i].begin(), alone[i].begin() + tokens * all}, fused[i]), "type %d, %ld columns: a token among %ld has other bits, %d",
                     parts[0].type, static_cast<long>(columns), static_cast<long>(tokens), i);
     }
@@ -404,142 +363,6 @@ void not_numbers() {
     }
     qwc_weight_free(weight);
   }
-  qwc_backend_free(backend);
-}
-
-// A batch of slices; pages of a sequence descend.
-struct Batch {
-  Batch(int64_t backend, const std::vector<int>& cached, const std::vector<int>& counts, int page_tokens)
-      : tokens(0), sequences(static_cast<int>(counts.size())) {
-    int stride = 0;
-    for (size_t b = 0; b < counts.size(); b++) {
-      tokens += counts[b];
-      stride = std::max(stride, (cached[b] + counts[b] + page_tokens - 1) / page_tokens);
-    }
-    buffer = new Buffer(backend, 1, 16 + 4 * tokens + 2 * sequences + 1 + sequences * stride, true);
-    int32_t* b = buffer->ints();
-    const int32_t ids = 16, positions = ids + tokens, slots = positions + tokens, starts = slots + tokens, lengths = starts + sequences + 1;
-    const int32_t pages = lengths + sequences, outputs = pages + sequences * stride;
-    const int32_t header[] = {tokens, sequences, 0, stride, ids, positions, slots, starts, lengths, pages, outputs};
-    memcpy(b, header, sizeof header);
-    int32_t row = 0;
-    for (int32_t s = 0; s < sequences; s++) {
-      b[starts + s] = row;
-      b[lengths + s] = cached[static_cast<size_t>(s)];
-      for (int32_t i = 0; i < stride; i++) b[pages + s * stride + i] = (s + 1) * kPages - 1 - i;
-      for (int32_t i = 0; i < counts[static_cast<size_t>(s)]; i++, row++) {
-        const int32_t position = cached[static_cast<size_t>(s)] + i;
-        b[positions + row] = position;
-        b[slots + row] = b[pages + s * stride + position / page_tokens] * page_tokens + position % page_tokens;
-      }
-    }
-    b[starts + sequences] = row;
-  }
-  ~Batch() { delete buffer; }
-  static constexpr int kPages = 160;
-  int32_t tokens;
-  int32_t sequences;
-  Buffer* buffer;
-};
-
-struct AttentionCase {
-  int group, kv_heads, size, page_tokens, chunk;
-  std::vector<std::vector<int>> steps;  // tokens of each sequence
-};
-
-// All that a sequence has: q as it was given, k and v as they were stored, and its rotations.
-struct Sequence {
-  std::vector<std::vector<float>> qkv, rotations;
-};
-
-void attention(const AttentionCase& c, int type) {
-  const int64_t backend = qwc_backend_create(0, false);
-  const int heads = c.group * c.kv_heads, size = c.size, half = size / 2, width = (heads + 2 * c.kv_heads) * size;
-  const int sections = (c.chunk == 0 ? 1 : 6) + (type == kKvInt8 ? 1 : 0), count = static_cast<int>(c.steps[0].size());
-  const int64_t cache = qwc_kv_create(backend, type, 2, Batch::kPages * count, c.page_tokens, c.kv_heads, size);
-  const std::vector<float> added = normals(width);
-  const Buffer bias(backend, 1, width, added);
-  std::vector<Sequence> all(static_cast<size_t>(count));
-  const float scale = 1 / std::sqrt(static_cast<float>(size));
-  for (const std::vector<int>& step : c.steps) {
-    std::vector<int> cached;
-    for (const Sequence& s : all) cached.push_back(static_cast<int>(s.qkv.size()));
-    const Batch batch(backend, cached, step, c.page_tokens);
-    std::vector<float> rows, turns;
-    for (size_t s = 0; s < step.size(); s++) {
-      for (int i = 0; i < step[s]; i++) {
-        std::vector<float> row = normals(width), turn;
-        for (int k = heads * size; type == kKvInt8 && k < (heads + c.kv_heads) * size; k++) row[static_cast<size_t>(k)] += added[static_cast<size_t>(k)];
-        for (int k = 0; k < sections; k++) {
-          for (int e = 0; e < half; e++) turn.push_back(static_cast<float>(std::cos((cached[s] + i + 3 * k) * std::pow(100., -2. * e / size))));
-          for (int e = 0; e < half; e++) turn.push_back(static_cast<float>(std::sin((cached[s] + i + 3 * k) * std::pow(100., -2. * e / size))));
-        }
-        rows.insert(rows.end(), row.begin(), row.end());
-        turns.insert(turns.end(), turn.begin(), turn.end());
-        all[s].qkv.push_back(row);
-        all[s].rotations.push_back(turn);
-      }
-    }
-    const Buffer qkv(backend, batch.tokens, width, rows), rotations(backend, batch.tokens, sections * size, turns);
-    const std::vector<float> poison(static_cast<size_t>(batch.tokens * heads * size), NAN);
-    const Buffer out(backend, batch.tokens, heads * size, poison), sums(backend, batch.tokens, heads);
-    succeeds(qwc_rotate_and_store(backend, qkv.handle, bias.handle, rotations.handle, batch.buffer->handle, heads, c.kv_heads, size, c.chunk, cache, 1),
-             "rotate_and_store");
-    succeeds(qwc_attention(backend, qkv.handle, rotations.handle, batch.buffer->handle, heads, c.kv_heads, size, scale, c.chunk, cache, 1, 0,
-                           out.handle, sums.handle),
-             "attention");
-    const float* found = out.floats();
-    const float* found_sums = sums.floats();
-    const auto turned = [&](const std::vector<float>& row, int head, const std::vector<float>& turn, int section) {
-      std::vector<double> x(static_cast<size_t>(size));
-      for (int e = 0; e < half; e++) {
-        const double a = row[static_cast<size_t>(head * size + e)], b = row[static_cast<size_t>(head * size + half + e)];
-        const double cos = turn[static_cast<size_t>(section * size + e)], sin = turn[static_cast<size_t>(section * size + half + e)];
-        x[static_cast<size_t>(e)] = a * cos - b * sin;
-        x[static_cast<size_t>(half + e)] = b * cos + a * sin;
-      }
-      return x;
-    };
-    int row = 0;
-    for (size_t s = 0; s < step.size(); s++) {
-      for (int i = 0; i < step[s]; i++, row++) {
-        const int position = cached[s] + i;
-        // Rows far back are alike; every seventh, the first and the last are compared.
-        if (i % 7 != 0 && i + 1 != step[s]) continue;
-        for (int h = 0; h < heads; h++) {
-          const int kv_head = heads + h / c.group;
-          std::vector<double> scores;
-          double largest = -INFINITY, total = 0;
-          for (int k = 0; k <= position; k++) {
-            const int section = c.chunk == 0 ? 0 : 1 + std::min(2, position / c.chunk - k / c.chunk);
-            const auto q = turned(all[s].qkv[static_cast<size_t>(position)], h, all[s].rotations[static_cast<size_t>(position)], section);
-            const auto key = turned(all[s].qkv[static_cast<size_t>(k)], kv_head, all[s].rotations[static_cast<size_t>(k)], 0);
-            double dot = 0;
-            for (size_t e = 0; e < q.size(); e++) dot += q[e] * key[e];
-            scores.push_back(dot * scale);
-            largest = std::max(largest, scores.back());
-          }
-          std::vector<double> expected(static_cast<size_t>(size));
-          for (int k = 0; k <= position; k++) {
-            const double weight = std::exp(scores[static_cast<size_t>(k)] - largest);
-            total += weight;
-            for (int e = 0; e < size; e++) {
-              expected[static_cast<size_t>(e)] += weight * all[s].qkv[static_cast<size_t>(k)][static_cast<size_t>((kv_head + c.kv_heads) * size + e)];
-            }
-          }
-          const double bound = type == kKvF32 ? 1e-5 : type == kKvBF16 ? 3e-2 : type == kKvInt8 ? 6e-2 : 4e-3;
-          for (int e = 0; e < size; e++) {
-            const double value = expected[static_cast<size_t>(e)] / total, actual = found[(static_cast<long>(row) * heads + h) * size + e];
-            checks.expect(std::fabs(actual - value) <= bound, "attention, type %d, group %d of %d, pages of %d, chunk %d, position %d, head %d: %g, expected %g",
-                          type, c.group, size, c.page_tokens, c.chunk, position, h, actual, value);
-          }
-          checks.expect(std::fabs(found_sums[row * heads + h] - largest - std::log(total)) <= bound * 2, "the sum of position %d is %g, expected %g",
-                        position, found_sums[row * heads + h], largest + std::log(total));
-        }
-      }
-    }
-  }
-  qwc_kv_free(cache);
   qwc_backend_free(backend);
 }
 
@@ -882,18 +705,6 @@ int main(int count, char** arguments) {
   for (bool fine : {false, true}) linear(fine, small);
   experts();
   selection(small);
-  const AttentionCase cases[] = {
-      {1, 1, 16, 16, 0, {{1}, {1}, {61}, {1}, {1}, {1}}},     {5, 2, 48, 16, 0, {{7, 0, 30}, {1, 20, 1}, {1, 1, 40}}},
-      {6, 2, 64, 32, 0, {{33, 3}, {1, 70}, {1, 1}}},          {7, 2, 64, 64, 0, {{65, 1}, {1, 1}, {20, 1}}},
-      {8, 1, 128, 5, 0, {{40, 8}, {1, 1}, {3, 9}}},           {2, 3, 80, 20, 0, {{25, 60}, {1, 1}, {8, 0}}},
-      {20, 1, 256, 16, 0, {{5, 20}, {1, 1}}},                 {2, 1, 16, 16, 0, {{700}, {1}, {9}}},
-      {7, 1, 32, 32, 24, {{150, 3}, {1, 22}, {1, 1}}},        {5, 1, 48, 5, 3, {{40}, {1}, {1}, {7}}},
-      {2, 1, 128, 16, 100, {{350}, {1}}},                     {1, 1, 256, 16, 7, {{129}, {1}}},
-  };
-  for (const AttentionCase& c : cases) {
-    if (small && c.steps[0][0] > 100) continue;
-    for (int type = 0; type < kKvTypes; type++) attention(c, type);
-  }
   checks.expect(qwc_live_objects() == 0 && qwc_live_mappings() == 0 && qwc_emulated_bytes() == (emulated ? 0 : -1), "%ld objects, %ld mappings, %ld bytes are left",
                 static_cast<long>(qwc_live_objects()), static_cast<long>(qwc_live_mappings()), static_cast<long>(qwc_emulated_bytes()));
   return checks.finish("cuda_test");

@@ -64,6 +64,8 @@ inline int64_t tile_keys(int64_t head_size) { return head_size <= 128 ? 32 : 16;
 
 // Runs pieces, given as ints; whose splits' results are kept are not finished. `chosen` are masks of all pieces, or null.
 void launch_pieces(const Stream& stream, const AttendArgs& args, const int32_t* pieces, int64_t count, const ChosenTile* chosen);
+// Finishes the rows of pieces whose splits were computed apart.
+void launch_merge(const Stream& stream, const AttendArgs& args, const int32_t* pieces, int64_t count);
 
 // Operands of one attention operation, checked.
 struct AttentionCall {

@@ -6,7 +6,8 @@ set(QW_CUDA_JNI_SOURCE "" CACHE FILEPATH "Binding of the CUDA library, generated
 set(QW_CUDA_TARGETS "80,90a,120" CACHE STRING "Compute capabilities to compile for")
 set(QW_NVCC "" CACHE FILEPATH "nvcc; without it only the emulation is built")
 
-set(QW_CUDA_KERNELS weights rows quantize gemv multiply products attention sparse selection)
+set(QW_CUDA_KERNELS weights rows quantize gemv multiply products gemm gemm_float gemm_hopper attention attention_plan flash_prefill flash_decode
+    sparse selection)
 
 # Without kernels; the same for devices and emulation.
 add_library(cuda_host OBJECT

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 
 namespace qw::cuda::emulation {
 
@@ -32,8 +33,29 @@ void begin_copy(void* shared, const void* from);
 void end_copies();
 void wait_copies(int left);
 
+// A barrier with phases, in 8 bytes of shared memory: see hopper.h.
+void make_phases(uint64_t* barrier, int arrivals);
+void arrive(uint64_t* barrier, int bytes);
+void wait_phase(uint64_t* barrier, int phase);
+
+// A matrix of 16-bit elements, and tiles of 64 columns of it.
+struct Map {
+  const uint8_t* data;
+  int64_t rows, columns, row_bytes;
+  int tile_rows;
+};
+// The tile is copied when somebody waits at the barrier; till then its bytes are no numbers.
+void copy_tile(void* shared, const Map& map, int column, int row, uint64_t* barrier);
+
+// What a warp does when it waits for it, in groups as copies; called by what it does as one.
+void defer(std::function<void()> action);
+void end_deferred();
+void run_deferred(int left);
+
 // What a block has of shared memory whose size the launch tells; no number at the beginning of each block.
 constexpr int64_t kMostSharedBytes = 227 << 10;
 uint8_t* launch_shared();
+// Place in it.
+uint32_t shared_offset(const void* shared);
 
 }  // namespace qw::cuda::emulation

@@ -94,8 +94,8 @@ QW_DEVICE SharedIntegers share_integers(const GemvArgs& args, uint8_t* shared) {
     for (int i = thread_index(); i < in.sets * args.tokens * groups; i += kThreads) {
       const int set = i / (args.tokens * groups), rest = i % (args.tokens * groups);
       const int at = set * kTokens * groups + rest, from = set * in.rows * groups + rest;
-      write4(low + at * 16, read4(in.q + static_cast<int64_t>(from) * kGroup));
-      write4(high + at * 16, read4(in.q + static_cast<int64_t>(from) * kGroup + 16));
+      store4(low + at * 16, read4(in.q + static_cast<int64_t>(from) * kGroup));
+      store4(high + at * 16, read4(in.q + static_cast<int64_t>(from) * kGroup + 16));
       const int16_t* sums = in.sum16 + 2 * from;
       write2(scales + at * 8, {bits_of(in.scale[from]), (static_cast<uint32_t>(sums[0]) & 0xffff) | static_cast<uint32_t>(sums[1]) << 16});
     }
@@ -134,7 +134,7 @@ QW_DEVICE SharedFloats<kColumns> share_floats(const GemvArgs& args, uint8_t* sha
       float v[4];
       take_of_token(args, t, 4 * i, factor, v);
       const int half = i % (kColumns / 4), piece = i / (kColumns / 4);
-      write4(shared + ((half * kTokens + t) * pieces + piece) * 16, {bits_of(v[0]), bits_of(v[1]), bits_of(v[2]), bits_of(v[3])});
+      store4(shared + ((half * kTokens + t) * pieces + piece) * 16, {bits_of(v[0]), bits_of(v[1]), bits_of(v[2]), bits_of(v[3])});
     }
   }
   return {shared, pieces, kTokens};
@@ -142,7 +142,7 @@ QW_DEVICE SharedFloats<kColumns> share_floats(const GemvArgs& args, uint8_t* sha
 
 // Blocks go over the rows in turn, so that each prepares the activations once.
 template <int kType, int kTokens>
-QW_KERNEL QW_LAUNCH_BOUNDS_FOR(kThreads, kTokens == 1 ? 3 : 2) multiply_few(GemvArgs args) {
+QW_KERNEL QW_LAUNCH_RESIDENT(kThreads, kTokens == 1 ? 3 : 2) multiply_few(GemvArgs args) {
   using Shape = WarpShape<kType, kTokens, true>;
   constexpr int kRows = Shape::kRows;
   const int64_t step = args.blocks * kWarps * kRows;

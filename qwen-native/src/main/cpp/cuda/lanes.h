@@ -15,9 +15,11 @@
 #define QW_DEVICE __device__ __forceinline__
 #define QW_SHARED __shared__
 #define QW_LAUNCH_BOUNDS(threads) __launch_bounds__(threads, 1)
-// Registers for so many blocks on a processor.
-#define QW_LAUNCH_BOUNDS_FOR(threads, blocks) __launch_bounds__(threads, blocks)
+// With registers for so many blocks of a multiprocessor.
+#define QW_LAUNCH_RESIDENT(threads, blocks) __launch_bounds__(threads, blocks)
 #define QW_UNROLL _Pragma("unroll")
+#define QW_UNROLL_TWO _Pragma("unroll 2")
+#define QW_ROLLED _Pragma("unroll 1")
 #else
 #include "cuda/emulation.h"
 
@@ -25,19 +27,24 @@
 #define QW_DEVICE inline
 #define QW_SHARED static
 #define QW_LAUNCH_BOUNDS(threads)
-#define QW_LAUNCH_BOUNDS_FOR(threads, blocks)
+#define QW_LAUNCH_RESIDENT(threads, blocks)
 #define QW_UNROLL
+#define QW_UNROLL_TWO
+#define QW_ROLLED
 #endif
 
 namespace qw::cuda {
 
 constexpr int kLanes = 32;
 
-struct Words4 {
+struct alignas(16) Words4 {
   uint32_t x, y, z, w;
 };
-struct Words2 {
+struct alignas(8) Words2 {
   uint32_t x, y;
+};
+struct alignas(8) Floats2 {
+  float x, y;
 };
 
 #if defined(__CUDACC__)
@@ -65,6 +72,12 @@ QW_DEVICE uint64_t bits_of(double value) { return static_cast<uint64_t>(__double
 QW_DEVICE double double_of(uint64_t bits) { return __longlong_as_double(static_cast<long long>(bits)); }
 QW_DEVICE float round_to_even(float value) { return rintf(value); }
 QW_DEVICE float exponential(float value) { return expf(value); }
+// 2^value within 2^-22, zero where it is below 2^-126.
+QW_DEVICE float power_of_two(float value) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(value));
+  return power;
+}
 QW_DEVICE double exponential(double value) { return exp(value); }
 // Of integers: their sum does not depend on the order. Returns what was there.
 QW_DEVICE int add_atomically(int* to, int value) { return atomicAdd(to, value); }
@@ -123,7 +136,6 @@ QW_DEVICE Words2 read2(const void* p) {
   const uint2 v = *static_cast<const uint2*>(p);
   return {v.x, v.y};
 }
-QW_DEVICE void write4(void* p, const Words4& v) { *static_cast<uint4*>(p) = make_uint4(v.x, v.y, v.z, v.w); }
 QW_DEVICE void write2(void* p, const Words2& v) { *static_cast<uint2*>(p) = make_uint2(v.x, v.y); }
 
 // Programmatic dependent launch, from compute capability 9.0 on; nothing below. A kernel launched with launch_early may begin as soon as all
@@ -146,6 +158,8 @@ QW_DEVICE void prefetch(const void* p, uint32_t bytes) {
   asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "r"(bytes) : "memory");
 #endif
 }
+QW_DEVICE void store4(void* p, const Words4& v) { *static_cast<uint4*>(p) = make_uint4(v.x, v.y, v.z, v.w); }
+QW_DEVICE void store2(float* p, const Floats2& v) { *reinterpret_cast<float2*>(p) = make_float2(v.x, v.y); }
 
 // Shared memory whose size the launch tells, at an address that is a multiple of 1024.
 QW_DEVICE uint8_t* launch_shared() {
@@ -262,6 +276,7 @@ QW_DEVICE float not_a_number() { return __builtin_nanf(""); }
 QW_DEVICE float infinity() { return __builtin_inff(); }
 QW_DEVICE float round_to_even(float value) { return std::nearbyint(value); }
 QW_DEVICE float exponential(float value) { return std::exp(value); }
+QW_DEVICE float power_of_two(float value) { return value < -126.f ? 0.f : std::exp2(value); }
 QW_DEVICE double exponential(double value) { return std::exp(value); }
 QW_DEVICE int add_atomically(int* to, int value) {
   const int before = *to;
@@ -306,10 +321,6 @@ QW_DEVICE void load8_once(const void* p, Words4& a, Words4& b) {
 }
 QW_DEVICE Words4 read4(const void* p) { return load4(p); }
 QW_DEVICE Words2 read2(const void* p) { return load2_once(p); }
-QW_DEVICE void write4(void* p, const Words4& v) {
-  if (reinterpret_cast<uintptr_t>(p) % 16 != 0) __builtin_trap();
-  memcpy(p, &v, 16);
-}
 QW_DEVICE void write2(void* p, const Words2& v) {
   if (reinterpret_cast<uintptr_t>(p) % 8 != 0) __builtin_trap();
   memcpy(p, &v, 8);
@@ -319,6 +330,15 @@ QW_DEVICE void let_next_begin() {}
 QW_DEVICE void wait_for_previous() { emulation::wait_for_previous(); }
 QW_DEVICE void prefetch(const void* p, uint32_t bytes) {
   if (reinterpret_cast<uintptr_t>(p) % 16 != 0 || bytes % 16 != 0) __builtin_trap();
+}
+
+QW_DEVICE void store2(float* p, const Floats2& v) {
+  if (reinterpret_cast<uintptr_t>(p) % 8 != 0) __builtin_trap();
+  memcpy(p, &v, 8);
+}
+QW_DEVICE void store4(void* p, const Words4& v) {
+  if (reinterpret_cast<uintptr_t>(p) % 16 != 0) __builtin_trap();
+  memcpy(p, &v, 16);
 }
 
 QW_DEVICE uint8_t* launch_shared() { return emulation::launch_shared(); }

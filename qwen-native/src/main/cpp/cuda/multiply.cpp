@@ -64,7 +64,7 @@ struct RowsOfFloats {
 
 // 8 tokens take three addresses each: more registers than two blocks have.
 template <int kType, int kTokens>
-QW_KERNEL QW_LAUNCH_BOUNDS_FOR(kThreads, kTokens == kMostTokens && !kIsFloat<kType> ? 1 : 2) multiply_tiles(MultiplyArgs args) {
+QW_KERNEL QW_LAUNCH_RESIDENT(kThreads, kTokens == kMostTokens && !kIsFloat<kType> ? 1 : 2) multiply_tiles(MultiplyArgs args) {
   using Shape = WarpShape<kType, kTokens, false>;
   constexpr int kRows = Shape::kRows;
   let_next_begin();

@@ -8,6 +8,7 @@
 #include "common/memory.h"
 #include "common/object.h"
 #include "cuda/device.h"
+#include "cuda/gemm_order.h"
 
 namespace qw::cuda {
 
@@ -176,6 +177,11 @@ struct Backend : Object {
   SentInts chosen_pieces;
   DeviceMemory quantized;       // activations of one linear operation
   DeviceMemory expert_results;  // of one operation of experts
+  DeviceMemory rounded;         // activations of one operation in 16 bits, see gemm.h
+  DeviceMemory gemm_parts;      // sums of splits
+  DeviceMemory decoded;         // rows of quantized weights in BF16
+  bool no_room_to_decode = false;
+  GemmOrder gemm_order;
   DeviceMemory attend_parts;
   DeviceMemory key_weights;
   DeviceMemory selected;  // of parts of rows of logits

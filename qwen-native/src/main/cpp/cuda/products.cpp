@@ -1,6 +1,7 @@
 // Linear layers and experts: which kernels compute them, and on what.
 #include <algorithm>
 
+#include "cuda/gemm.h"
 #include "cuda/gemv.h"
 #include "cuda/multiply.h"
 #include "cuda/ops.h"
@@ -124,11 +125,16 @@ void multiply_run(Backend& backend, const Segment& run, const float* x, const In
 void multiply_runs(Backend& backend, RowSource source, int64_t rows, const Weight& w, const Results& results) {
   Integers integers{};
   int32_t order = -1;
+  Gemm gemm(backend, source.x, rows, w.columns);
   for (const Segment& run : w.runs) {
     const bool fits = gemv_fits(backend, run.type, w.columns, rows);
     Results of_run = results;
     of_run.y += run.first_row;
     if (of_run.bias != nullptr) of_run.bias += run.first_row;
+    if (source.kind == kPlainRow &&
+        gemm.multiply(run, order_on_device(backend, w, run.order), of_run.bias, results.add, of_run.y, results.y_stride)) {
+      continue;
+    }
     if (is_float(run.type)) {
       source.order = nullptr;
     } else if (fits && source.kind != kGatedRow && gemv_rounds(backend, w.columns, rows)) {

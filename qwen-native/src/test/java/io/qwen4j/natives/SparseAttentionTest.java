@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.qwen4j.ActivationPrecision;
 import io.qwen4j.InstructionSet;
 import io.qwen4j.KvCacheType;
 import io.qwen4j.core.ops.Activation;
@@ -71,7 +72,7 @@ class SparseAttentionTest {
         for (Case c : CASES) {
             String name = set + " " + type + ", " + c;
             try (Ops java = Instances.java();
-                    Ops cpu = Instances.cpu(set, 2);
+                    Ops cpu = Instances.cpu(set, 2, ActivationPrecision.INT16);
                     Step expected = new Step(java, c, type);
                     Step actual = new Step(cpu, c, type)) {
                 expected.choose();
