@@ -67,11 +67,15 @@ struct Rows {
   }
 };
 
-int64_t upload(int64_t backend, const std::vector<Rows>& parts) {
+// orders: of the columns of each part, or none
+int64_t upload(int64_t backend, const std::vector<Rows>& parts, const std::vector<std::vector<int32_t>>& orders = {}) {
   int64_t bytes = 0;
   for (const Rows& p : parts) bytes += qwc_segment_bytes(p.type, p.rows, p.columns);
   const int64_t weight = qwc_weight_create(parts[0].columns), arena = qwc_arena_create(backend, bytes);
-  for (const Rows& p : parts) succeeds(qwc_weight_add_segment(weight, p.type, p.rows, nullptr, arena), "adding a segment");
+  for (size_t i = 0; i < parts.size(); i++) {
+    const int32_t* order = orders.empty() || orders[i].empty() ? nullptr : orders[i].data();
+    succeeds(qwc_weight_add_segment(weight, parts[i].type, parts[i].rows, order, arena), "adding a segment");
+  }
   checks.expect(qwc_weight_add_segment(weight, parts[0].type, 1, nullptr, arena) == kInvalidArgument, "a segment beyond its arena");
   qwc_arena_free(arena);
   for (size_t i = 0; i < parts.size(); i++) {
@@ -99,7 +103,7 @@ std::vector<double> rounded(const std::vector<float>& x, bool fine) {
     for (int set = 0; set < (fine ? 2 : 1); set++) {
       float largest = 0;
       for (float v : left) largest = std::max(largest, std::fabs(v));
-      if (largest == 0) break;
+      if (largest < 1e-35f) break;
       for (size_t i = 0; i < 32; i++) {
         const float q = std::nearbyint(left[i] * (127.f / largest)), scale = largest / 127.f;
         result[g + i] += static_cast<double>(scale) * q;
@@ -202,6 +206,165 @@ void linear(bool fine, bool small) {
         qwc_weight_free(weight);
       }
     }
+  }
+  qwc_backend_free(backend);
+}
+
+std::vector<float> copied(const Buffer& buffer, int64_t count) { return {buffer.floats(), buffer.floats() + count}; }
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && memcmp(a.data(), b.data(), a.size() * 4) == 0;
+}
+
+// Linear layers of 1 to 9 tokens and what is fused with them, for matrices of several parts: against the operations one by one bit for bit, each
+// token against itself alone, and against the formulas.
+void few_tokens(bool fine, const std::vector<Rows>& parts, const std::vector<std::vector<int32_t>>& orders) {
+  const int64_t backend = qwc_backend_create(0, fine), columns = parts[0].columns, weight = upload(backend, parts, orders);
+  int64_t all = 0;
+  for (const Rows& p : parts) all += p.rows;
+  const std::vector<float> added = normals(all), factors = normals(columns), start = normals(9 * all);
+  std::vector<float> x = normals(9 * columns), wide = normals(9 * 2 * columns);
+  // Groups of zeros, of numbers that round to zero, and of one large number.
+  for (int64_t i = 0; i < std::min<int64_t>(32, columns / 2); i++) x[static_cast<size_t>(i)] = wide[static_cast<size_t>(i)] = 0;
+  for (int64_t i = columns / 2; i < std::min(columns / 2 + 40, columns); i++) x[static_cast<size_t>(i)] *= 1e-37f;
+  x[static_cast<size_t>(columns - 1)] = wide[static_cast<size_t>(columns - 1)] = 300;
+  const Buffer bias(backend, 1, all, added), gain(backend, 1, columns, factors);
+  const auto compute = [&](int first, int64_t tokens, std::vector<float> (&fused)[4]) {
+    const auto part = [&](const std::vector<float>& v, int64_t width) {
+      return std::vector<float>(v.begin() + first * width, v.begin() + (first + tokens) * width);
+    };
+    const std::vector<float> in = part(x, columns), old = part(start, all);
+    const Buffer from(backend, tokens, columns, in), gate_up(backend, tokens, 2 * columns, part(wide, 2 * columns));
+    const Buffer normed(backend, tokens, columns), gated(backend, tokens, columns), y(backend, tokens, all);
+    const Buffer scratch(backend, tokens, columns, std::vector<float>(static_cast<size_t>(tokens * columns), NAN));
+    const int64_t count = tokens * all;
+    const auto sum_from_old = [&] { memcpy(y.floats(), old.data(), old.size() * 4); };
+
+    succeeds(qwc_linear(backend, from.handle, tokens, weight, bias.handle, false, y.handle), "linear");
+    fused[0] = copied(y, count);
+    sum_from_old();
+    succeeds(qwc_linear(backend, from.handle, tokens, weight, 0, true, y.handle), "linear, adding");
+    fused[1] = copied(y, count);
+
+    succeeds(qwc_rms_norm(backend, from.handle, tokens, gain.handle, 1e-6f, normed.handle), "rms_norm");
+    succeeds(qwc_linear(backend, normed.handle, tokens, weight, bias.handle, false, y.handle), "linear");
+    const std::vector<float> norm = copied(normed, tokens * columns), of_norm = copied(y, count);
+    succeeds(qwc_norm_linear(backend, from.handle, tokens, gain.handle, 1e-6f, scratch.handle, weight, bias.handle, y.handle), "norm_linear");
+    fused[2] = copied(y, count);
+    checks.expect(same_bits(of_norm, fused[2]), "type %d, %ld columns, %ld tokens: norm_linear has other bits", parts[0].type, static_cast<long>(columns),
+                  static_cast<long>(tokens));
+    checks.expect(same_bits(copied(from, tokens * columns), in), "norm_linear changed its input");
+
+    succeeds(qwc_swiglu(backend, gate_up.handle, tokens, gated.handle), "swiglu");
+    sum_from_old();
+    succeeds(qwc_linear(backend, gated.handle, tokens, weight, 0, true, y.handle), "linear, adding");
+    const std::vector<float> of_gated = copied(y, count);
+    sum_from_old();
+    succeeds(qwc_swiglu_linear_add(backend, gate_up.handle, tokens, scratch.handle, weight, y.handle), "swiglu_linear_add");
+    fused[3] = copied(y, count);
+    checks.expect(same_bits(of_gated, fused[3]), "type %d, %ld columns, %ld tokens: swiglu_linear_add has other bits", parts[0].type,
+                  static_cast<long>(columns), static_cast<long>(tokens));
+    if (tokens > 1 || !orders.empty()) return;
+    const std::vector<double> expected = products(parts, in, 1, fine), normed_expected = products(parts, norm, 1, fine);
+    for (size_t i = 0; i < expected.size(); i++) {
+      const double a = expected[i] + added[i], b = normed_expected[i] + added[i];
+      checks.expect(std::fabs(fused[0][i] - a) <= 2e-5 * (deviation(expected) + std::fabs(a)), "few tokens, type %d, %ld columns, element %zu: %g, expected %g",
+                    parts[0].type, static_cast<long>(columns), i, fused[0][i], a);
+      checks.expect(std::fabs(fused[2][i] - b) <= 2e-5 * (deviation(normed_expected) + std::fabs(b)),
+                    "norm_linear, type %d, %ld columns, element %zu: %g, expected %g", parts[0].type, static_cast<long>(columns), i, fused[2][i], b);
+    }
+  };
+  std::vector<float> alone[4], fused[4];
+  for (int first = 0; first < 9; first++) {
+    compute(first, 1, fused);
+    for (int i = 0; i < 4; i++) alone[i].insert(alone[i].end(), fused[i].begin(), fused[i].end());
+  }
+  for (int64_t tokens = 2; tokens <= 9; tokens++) {
+    compute(0, tokens, fused);
+    // More than 8 are multiplied by other kernels.
+    for (int i = 0; i < 4 && tokens <= 8; i++) {
+      checks.expect(same_bits({alone[i].begin(), alone[i].begin() + tokens * all}, fused[i]), "type %d, %ld columns: a token among %ld has other bits, %d",
+                    parts[0].type, static_cast<long>(columns), static_cast<long>(tokens), i);
+    }
+  }
+  qwc_weight_free(weight);
+  qwc_backend_free(backend);
+}
+
+void few_tokens(bool small) {
+  for (WeightType type : kTypes) {
+    // Rows in more than one round of the blocks; a token's groups at the edges of 4, 32 and 128; columns that are rounded in a kernel of their own;
+    // and more than a block has room for, with a few ways in which bytes lie.
+    const bool common = type == kBF16 || type == kQ8_0 || type == kQ4_K || type == kINT4_G128;
+    for (const auto& shape : {std::pair<int64_t, int64_t>{300, 32}, {37, 96}, {13, 896}, {5, 4864}, {2, 18944}}) {
+      if ((small && shape.second > 96) || (shape.second == 18944 && !common)) continue;
+      for (bool fine : {false, true}) {
+        if (fine && (type < kQ4_0 || shape.first == 300 || shape.second > (common ? 4864 : 896))) continue;
+        const int64_t columns = columns_of(type, shape.second);
+        std::vector<Rows> parts;
+        parts.emplace_back(type, shape.first, columns);
+        parts.emplace_back(kBF16, 5, columns);
+        parts.emplace_back(type, 4, columns);
+        few_tokens(fine, parts, {});
+        if (type < kINT4_G32 || shape.second > 896) continue;
+        std::vector<std::vector<int32_t>> orders(3);
+        for (size_t i = 0; i < 3; i += 2) {
+          for (int32_t c = 0; c < columns; c++) orders[i].push_back(c);
+          std::shuffle(orders[i].begin(), orders[i].end(), seeded);
+        }
+        few_tokens(fine, parts, orders);
+        parts.erase(parts.begin() + 1);
+        few_tokens(fine, parts, {orders[0], orders[0]});
+      }
+    }
+  }
+  for (WeightType type : {kF32, kBF16}) {
+    for (int64_t columns : {1, 7, 30, 129}) {
+      std::vector<Rows> parts;
+      parts.emplace_back(type, 11, columns);
+      few_tokens(false, parts, {});
+    }
+  }
+  // Devices on which kernels do not begin early, or with less shared memory.
+  if (qwc_emulated_bytes() < 0) return;
+  for (int capability : {80, 120}) {
+    qwc_emulate_devices(1, capability, int64_t{4} << 30);
+    for (WeightType type : {kBF16, kQ4_K}) {
+      std::vector<Rows> parts;
+      parts.emplace_back(type, 9, 8960);
+      few_tokens(false, parts, {});
+    }
+  }
+  qwc_emulate_devices(1, 90, int64_t{4} << 30);
+}
+
+// What is no number stays with its token.
+void not_numbers() {
+  const int64_t backend = qwc_backend_create(0, false);
+  for (WeightType type : {kBF16, kQ4_0, kQ6_K}) {
+    const int64_t columns = 512, rows = 19;
+    std::vector<Rows> parts;
+    parts.emplace_back(type, rows, columns);
+    const int64_t weight = upload(backend, parts);
+    for (float bad : {NAN, INFINITY, -INFINITY}) {
+      for (int64_t tokens : {1, 3, 8}) {
+        std::vector<float> x = normals(tokens * columns);
+        x[static_cast<size_t>(tokens * columns - 3)] = bad;
+        const Buffer from(backend, tokens, columns, x), y(backend, tokens, rows), gain(backend, 1, columns, normals(columns)), scratch(backend, tokens, columns);
+        for (bool normed : {false, true}) {
+          succeeds(normed ? qwc_norm_linear(backend, from.handle, tokens, gain.handle, 1e-6f, scratch.handle, weight, 0, y.handle)
+                          : qwc_linear(backend, from.handle, tokens, weight, 0, false, y.handle),
+                   "linear");
+          for (int64_t i = 0; i < tokens * rows; i++) {
+            const float value = y.floats()[i];
+            const bool number = std::isfinite(value);
+            checks.expect(number == (i < (tokens - 1) * rows), "type %d, %ld tokens: output %ld is %g", type, static_cast<long>(tokens), static_cast<long>(i),
+                          value);
+          }
+        }
+      }
+    }
+    qwc_weight_free(weight);
   }
   qwc_backend_free(backend);
 }
@@ -596,8 +759,8 @@ void failures() {
 }  // namespace
 }  // namespace qw::test
 
-// With the argument "small" only small shapes, for tools under which a kernel takes a thousand times longer; with "selection" or "experts" those
-// alone.
+// With the argument "small" only small shapes, for tools under which a kernel takes a thousand times longer; with "selection", "experts" or "few"
+// those alone.
 int main(int count, char** arguments) {
   using namespace qw::test;
   const std::string only = count > 1 ? arguments[1] : "";
@@ -612,6 +775,10 @@ int main(int count, char** arguments) {
   const bool emulated = qwc_emulated_bytes() >= 0;
   if (emulated) failures();
   const bool small = count > 1;
+  const bool few = only == "few";
+  not_numbers();
+  few_tokens(small && !few);
+  if (few) return checks.finish("cuda_test, few tokens");
   rows_alone();
   for (bool fine : {false, true}) linear(fine, small);
   routes();

@@ -207,6 +207,18 @@ int32_t qwc_linear(int64_t backend, int64_t x, int64_t rows, int64_t weight, int
     linear(b, object<Buffer>(x), rows, object<Weight>(weight), object_or_null<Buffer>(bias), add, object<Buffer>(y));
   });
 }
+int32_t qwc_norm_linear(int64_t backend, int64_t x, int64_t rows, int64_t gain, float epsilon, int64_t normed, int64_t weight, int64_t bias,
+                        int64_t y) {
+  return operation(backend, [&](Backend& b) {
+    norm_linear(b, object<Buffer>(x), rows, object<Buffer>(gain), epsilon, object<Buffer>(normed), object<Weight>(weight),
+                object_or_null<Buffer>(bias), object<Buffer>(y));
+  });
+}
+int32_t qwc_swiglu_linear_add(int64_t backend, int64_t x, int64_t rows, int64_t gated, int64_t weight, int64_t y) {
+  return operation(backend, [&](Backend& b) {
+    swiglu_linear_add(b, object<Buffer>(x), rows, object<Buffer>(gated), object<Weight>(weight), object<Buffer>(y));
+  });
+}
 int32_t qwc_rotate_and_store(int64_t backend, int64_t qkv, int64_t bias, int64_t rotations, int64_t batch, int64_t heads, int64_t kv_heads,
                              int64_t head_size, int64_t chunk_length, int64_t cache, int64_t layer) {
   return operation(backend, [&](Backend& b) {

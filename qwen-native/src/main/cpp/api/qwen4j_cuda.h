@@ -104,6 +104,9 @@ int64_t qwc_kv_bytes(int32_t type, int64_t layers, int64_t pages, int64_t page_t
 int32_t qwc_embed(int64_t backend, int64_t table, int64_t batch, int64_t x);
 int32_t qwc_rms_norm(int64_t backend, int64_t x, int64_t rows, int64_t gain, float epsilon, int64_t y);
 int32_t qwc_linear(int64_t backend, int64_t x, int64_t rows, int64_t weight, int64_t bias, bool add, int64_t y);
+int32_t qwc_norm_linear(int64_t backend, int64_t x, int64_t rows, int64_t gain, float epsilon, int64_t normed, int64_t weight, int64_t bias,
+                        int64_t y);
+int32_t qwc_swiglu_linear_add(int64_t backend, int64_t x, int64_t rows, int64_t gated, int64_t weight, int64_t y);
 int32_t qwc_rotate_and_store(int64_t backend, int64_t qkv, int64_t bias, int64_t rotations, int64_t batch, int64_t heads, int64_t kv_heads,
                              int64_t head_size, int64_t chunk_length, int64_t cache, int64_t layer);
 int32_t qwc_choose_keys(int64_t backend, int64_t qkv, int64_t rotations, int64_t batch, int64_t heads, int64_t kv_heads,

@@ -19,6 +19,8 @@ struct DeviceInfo {
   int64_t total_bytes;
   int64_t free_bytes;
   int processors;
+  int64_t shared_bytes;  // most of a block
+  bool early;            // kernels may begin before those before them end, see launch_early
 };
 
 // Compiled kernels begin at this compute capability.

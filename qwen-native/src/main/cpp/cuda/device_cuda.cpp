@@ -64,6 +64,9 @@ void check_memory(cudaError_t error, const char* what, int64_t bytes) {
   check(error, what);
 }
 
+// A kernel of which there is the same code as of all others.
+__global__ void any_kernel() {}
+
 cudaStream_t stream_of(void* handle) { return static_cast<cudaStream_t>(handle); }
 
 // Never destroyed: buffers may be freed when the process ends.
@@ -92,13 +95,17 @@ DeviceInfo device_info(int device) {
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, device), "looking at the device");
   DeviceInfo info{properties.name, properties.major, properties.minor, static_cast<int64_t>(properties.totalGlobalMem), 0,
-                  properties.multiProcessorCount};
+                  properties.multiProcessorCount, static_cast<int64_t>(properties.sharedMemPerBlockOptin), false};
   // Before a context is made on it: the runtime has no code for older cards.
   if (info.major < kLowestMajor) return info;
   size_t free_bytes = 0, total_bytes = 0;
   check(cudaMemGetInfo(&free_bytes, &total_bytes), "looking at the device's memory");
   info.free_bytes = static_cast<int64_t>(free_bytes);
   info.total_bytes = static_cast<int64_t>(total_bytes);
+  // Code for older devices, which runs on those that are not named in the build, does not know how to wait.
+  cudaFuncAttributes attributes;
+  check(cudaFuncGetAttributes(&attributes, any_kernel), "looking at the kernels");
+  info.early = info.major >= 9 && attributes.ptxVersion >= 90;
   return info;
 }
 

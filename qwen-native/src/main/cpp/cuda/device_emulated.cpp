@@ -115,7 +115,9 @@ DeviceInfo device_info(int device) {
   Emulated& e = emulated();
   const std::lock_guard<std::mutex> lock(e.mutex);
   if (device < 0 || device >= e.devices) throw Failure(kUnsupported, "no such device");
-  return {"emulated device " + std::to_string(device), e.capability / 10, e.capability % 10, e.bytes, e.bytes - e.used, 4};
+  const int64_t shared = e.capability / 10 == 8 ? 163 : e.capability / 10 == 12 ? 99 : 227;
+  return {"emulated device " + std::to_string(device), e.capability / 10, e.capability % 10, e.bytes, e.bytes - e.used, 4, shared << 10,
+          e.capability >= 90};
 }
 
 void use_device(int) { emulate_call("choosing the device"); }

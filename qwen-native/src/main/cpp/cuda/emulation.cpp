@@ -79,6 +79,7 @@ struct TileCopy {
 struct Fiber {
   void* stack;
   State state;
+  bool waited;  // for the kernels before
   uint64_t* barrier;  // that it waits at, for the end of a phase
   uint32_t phase;
   int exchanges;
@@ -107,6 +108,7 @@ void* argument_of_grid = nullptr;
 const char* failure = nullptr;
 alignas(1024) uint8_t shared_memory[kMostSharedBytes];
 int64_t shared_bytes_of_grid = 0;
+bool early_grid = false;
 std::vector<TileCopy> tile_copies;
 
 void leave() { qw_switch_stack(&fibers[place.thread].stack, scheduler); }
@@ -114,6 +116,7 @@ void leave() { qw_switch_stack(&fibers[place.thread].stack, scheduler); }
 void run_thread() {
   while (true) {
     body_of_grid(argument_of_grid);
+    if (early_grid && !fibers[place.thread].waited) failure = "a thread did not wait for the kernels before";
     fibers[place.thread].state = kDone;
     warps[place.thread / kLanes].ended++;
     leave();
@@ -211,6 +214,7 @@ bool phase_ended(uint64_t* barrier, uint32_t phase) {
 void run_block(int threads) {
   for (int i = 0; i < threads; i++) {
     fibers[i].state = kReady;
+    fibers[i].waited = false;
     fibers[i].group = 0;
     fibers[i].copies.clear();
   }
@@ -264,11 +268,13 @@ void complete(Warp& warp) {
 
 }  // namespace
 
-void run_grid(const char* kernel, int64_t x, int64_t y, int64_t z, int threads, int64_t shared_bytes, void (*body)(void*), void* argument) {
+void run_grid(const char* kernel, int64_t x, int64_t y, int64_t z, int threads, int64_t shared_bytes, bool early, void (*body)(void*),
+              void* argument) {
   emulate_call(kernel);
   const std::lock_guard<std::mutex> lock(grids);
   require(shared_bytes >= 0 && shared_bytes <= kMostSharedBytes, "a block has at most 227 KB of shared memory");
   shared_bytes_of_grid = shared_bytes;
+  early_grid = early;
   require(threads >= kLanes && threads <= kMostThreads && threads % kLanes == 0, "a block has 32 to 1024 threads in whole warps");
   require(x >= 1 && x <= INT32_MAX && y >= 1 && y <= 65535 && z >= 1 && z <= 65535, "a grid has a size that no device takes");
   if (stacks == nullptr) make_fibers();
@@ -292,6 +298,8 @@ void barrier() {
   fibers[place.thread].state = kAtBarrier;
   leave();
 }
+
+void wait_for_previous() { fibers[place.thread].waited = true; }
 
 uint32_t exchange(uint32_t value, int from) {
   const int thread = place.thread;

@@ -17,8 +17,9 @@ struct Place {
 extern Place place;
 
 // Runs body(argument) as each thread of each block. Throws Failure(kInternal) if threads of a block, or lanes of a warp, wait for
-// others that have ended or wait elsewhere: undefined on a device.
-void run_grid(const char* kernel, int64_t x, int64_t y, int64_t z, int threads, int64_t shared_bytes, void (*body)(void*), void* argument);
+// others that have ended or wait elsewhere, undefined on a device; also if `early` and a thread ends without wait_for_previous.
+void run_grid(const char* kernel, int64_t x, int64_t y, int64_t z, int threads, int64_t shared_bytes, bool early, void (*body)(void*),
+              void* argument);
 
 // Where the work of a stream that is recorded is kept, or null if none is.
 std::vector<std::function<void()>>* recorded(const void* stream);
@@ -26,6 +27,7 @@ std::vector<std::function<void()>>* recorded(const void* stream);
 void catch_up();
 
 void barrier();
+void wait_for_previous();
 // Gives a value to all lanes of the warp and returns that of another one.
 uint32_t exchange(uint32_t value, int from);
 // What a warp does as one: run(operands of all lanes) is called once, when all are there.

@@ -139,8 +139,7 @@ void multiply_pairs(Backend& backend, const float* x, int64_t x_rows, const int3
   MultiplyArgs args{};
   args.columns = w.columns;
   args.x = x;
-  args.y = y;
-  args.y_stride = shape.rows;
+  args.results = {nullptr, y, shape.rows, false};
   args.picked = picked;
   int32_t order = -1;
   for (const Group& group : groups) {
@@ -149,7 +148,7 @@ void multiply_pairs(Backend& backend, const float* x, int64_t x_rows, const int3
            tokens, tiles, static_cast<int>(count));
     if (!is_float(group.type) && group.order != order) {
       order = group.order;
-      args.integers = quantize(backend, w, order, x, x_rows);
+      args.integers = quantize(backend, plain_rows(x, w.columns), w, order, x_rows);
     }
     args.row_bytes = row_bytes(group.type, w.columns);
     for (int64_t at = 0; at < count; at += kMostTiles) {

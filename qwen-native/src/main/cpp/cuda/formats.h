@@ -97,80 +97,102 @@ struct Decoded {
   float offset[2];
 };
 
+// What a lane loads of a group, so that several groups can be on their way before one is decoded.
 template <int kType>
-QW_DEVICE void decode_codes(const uint8_t* row, const RowPlaces<kType>& places, int64_t group, uint32_t words[8]) {
+struct LoadedGroup {
   using F = Format<kType>;
-  if constexpr (F::kBits == 8) {
-    const Words4 a = load4(row + group * 32), b = load4(row + group * 32 + 16);
-    words[0] = a.x, words[1] = a.y, words[2] = a.z, words[3] = a.w, words[4] = b.x, words[5] = b.y, words[6] = b.z, words[7] = b.w;
-    return;
+  uint32_t codes[F::kCode / 4];
+  uint32_t high[F::kHigh == 8 ? 2 : 1];
+  uint32_t scale;
+  uint32_t super;
+};
+
+template <int kType>
+QW_DEVICE void load_group(const uint8_t* row, const RowPlaces<kType>& places, int64_t group, LoadedGroup<kType>& g) {
+  using F = Format<kType>;
+  if constexpr (F::kCode == 32) {
+    Words4 a, b;
+    load8_once(row + group * 32, a, b);
+    g.codes[0] = a.x, g.codes[1] = a.y, g.codes[2] = a.z, g.codes[3] = a.w;
+    g.codes[4] = b.x, g.codes[5] = b.y, g.codes[6] = b.z, g.codes[7] = b.w;
+  } else if constexpr (F::kCode == 16) {
+    const Words4 a = load4_once(row + group * 16);
+    g.codes[0] = a.x, g.codes[1] = a.y, g.codes[2] = a.z, g.codes[3] = a.w;
+  } else {
+    const Words2 a = load2_once(row + group * 8);
+    g.codes[0] = a.x, g.codes[1] = a.y;
   }
-  if constexpr (F::kCode == 16) {
-    const Words4 a = load4(row + group * 16);
-    const uint32_t c[4] = {a.x, a.y, a.z, a.w};
-    for (int i = 0; i < 4; i++) {
-      words[i] = c[i] & 0x0f0f0f0fu;
-      words[4 + i] = c[i] >> 4 & 0x0f0f0f0fu;
-    }
-  }
-  if constexpr (F::kCode == 8) {
-    const uint32_t even = load1(row + group * 8), odd = load1(row + group * 8 + 4);
-    for (int i = 0; i < 8; i++) words[i] = two_bits(even, odd, i);
-  }
-  if constexpr (F::kHigh == 4) {
-    const uint32_t high = load1(row + places.high + group * 4);
-    for (int i = 0; i < 8; i++) words[i] |= spread_bits(high >> 4 * i) << (F::kBits - 1);
-  }
+  if constexpr (F::kHigh == 4) g.high[0] = load1_once(row + places.high + group * 4);
   if constexpr (F::kHigh == 8) {
-    const uint32_t even = load1(row + places.high + group * 8), odd = load1(row + places.high + group * 8 + 4);
-    for (int i = 0; i < 8; i++) words[i] |= two_bits(even, odd, i) << 4;
+    const Words2 a = load2_once(row + places.high + group * 8);
+    g.high[0] = a.x, g.high[1] = a.y;
   }
-  constexpr uint32_t kMiddle = kType == kQ4_0 ? 8 : kType == kQ5_0 ? 16 : kType == kQ3_K ? 4 : kType == kQ6_K ? 32 : 0;
-  if constexpr (kMiddle != 0) {
-    for (int i = 0; i < 8; i++) words[i] = subtract_bytes(words[i], kMiddle);
-  }
-  if constexpr (kType == kIQ4_NL || kType == kIQ4_XS) {
-    for (int i = 0; i < 8; i++) words[i] = iq4_values(words[i]);
+  const uint8_t* scale = row + places.scales + group / F::kScaleGroups * F::kScale;
+  if constexpr (F::kScale == 4) g.scale = load1(scale);
+  if constexpr (F::kScale == 2) g.scale = load_half(scale);
+  if constexpr (F::kScale == 1) g.scale = *scale;
+  const uint8_t* super = row + places.supers + group / 8 * F::kSuper;
+  if constexpr (F::kSuper == 4) g.super = load1(super);
+  if constexpr (F::kSuper == 2) g.super = load_half(super);
+}
+
+template <int kType>
+QW_DEVICE void decode_codes(const LoadedGroup<kType>& g, uint32_t words[8]) {
+  using F = Format<kType>;
+  QW_UNROLL for (int i = 0; i < 8; i++) {
+    if constexpr (F::kCode == 32) words[i] = g.codes[i];
+    if constexpr (F::kCode == 16) words[i] = g.codes[i % 4] >> i / 4 * 4 & 0x0f0f0f0fu;
+    if constexpr (F::kCode == 8) words[i] = two_bits(g.codes[0], g.codes[1], i);
+    if constexpr (F::kHigh == 4) words[i] |= spread_bits(g.high[0] >> 4 * i) << (F::kBits - 1);
+    if constexpr (F::kHigh == 8) words[i] |= two_bits(g.high[0], g.high[1], i) << 4;
+    constexpr uint32_t kMiddle = kType == kQ4_0 ? 8 : kType == kQ5_0 ? 16 : kType == kQ3_K ? 4 : kType == kQ6_K ? 32 : 0;
+    if constexpr (kMiddle != 0) words[i] = subtract_bytes(words[i], kMiddle);
+    if constexpr (kType == kIQ4_NL || kType == kIQ4_XS) words[i] = iq4_values(words[i]);
   }
 }
 
-QW_DEVICE float half_at(const uint8_t* p) { return from_half(*reinterpret_cast<const uint16_t*>(p)); }
+QW_DEVICE float low_half(uint32_t word) { return from_half(static_cast<uint16_t>(word)); }
+QW_DEVICE float high_half(uint32_t word) { return from_half(static_cast<uint16_t>(word >> 16)); }
 
 template <int kType>
-QW_DEVICE void decode_scales(const uint8_t* row, const RowPlaces<kType>& places, int64_t group, Decoded& d) {
+QW_DEVICE void decode_scales(const LoadedGroup<kType>& g, Decoded& d) {
   using F = Format<kType>;
-  const uint8_t* s = row + places.scales + group / F::kScaleGroups * F::kScale;
   if constexpr (F::kSuper == 0) {
-    d.scale[0] = half_at(s);
+    d.scale[0] = low_half(g.scale);
     if constexpr (kType == kINT4_G32 || kType == kINT4_G128) {
-      d.offset[0] = -(d.scale[0] * static_cast<float>(s[2]));
+      d.offset[0] = -(d.scale[0] * static_cast<float>(g.scale >> 16 & 255));
     } else if constexpr (kType == kINT8_G32 || kType == kINT8_G128) {
-      d.offset[0] = -(d.scale[0] * static_cast<float>(static_cast<int8_t>(s[2])));
+      d.offset[0] = -(d.scale[0] * static_cast<float>(static_cast<int8_t>(g.scale >> 16)));
     } else if constexpr (F::kOffset) {
-      d.offset[0] = half_at(s + 2);
+      d.offset[0] = high_half(g.scale);
     }
   } else {
-    const uint8_t* super = row + places.supers + group / 8 * F::kSuper;
-    const float scale = half_at(super);
+    const float scale = low_half(g.super);
     if constexpr (kType == kQ2_K) {
-      const float minimum = half_at(super + 2);
-      for (int i = 0; i < 2; i++) {
-        d.scale[i] = scale * static_cast<float>(s[i] & 15);
-        d.offset[i] = -(minimum * static_cast<float>(s[i] >> 4));
+      const float minimum = high_half(g.super);
+      QW_UNROLL for (int i = 0; i < 2; i++) {
+        d.scale[i] = scale * static_cast<float>(g.scale >> 8 * i & 15);
+        d.offset[i] = -(minimum * static_cast<float>(g.scale >> (8 * i + 4) & 15));
       }
     } else if constexpr (F::kOffset) {
-      d.scale[0] = scale * static_cast<float>(s[0]);
-      d.offset[0] = -(half_at(super + 2) * static_cast<float>(s[1]));
+      d.scale[0] = scale * static_cast<float>(g.scale & 255);
+      d.offset[0] = -(high_half(g.super) * static_cast<float>(g.scale >> 8));
     } else {
-      for (int i = 0; i < F::kScale; i++) d.scale[i] = scale * static_cast<float>(static_cast<int8_t>(s[i]));
+      QW_UNROLL for (int i = 0; i < F::kScale; i++) d.scale[i] = scale * static_cast<float>(static_cast<int8_t>(g.scale >> 8 * i));
     }
   }
 }
 
 template <int kType>
+QW_DEVICE void decode(const LoadedGroup<kType>& g, Decoded& d) {
+  decode_codes<kType>(g, d.words);
+  decode_scales<kType>(g, d);
+}
+template <int kType>
 QW_DEVICE void decode(const uint8_t* row, const RowPlaces<kType>& places, int64_t group, Decoded& d) {
-  decode_codes<kType>(row, places, group, d.words);
-  decode_scales<kType>(row, places, group, d);
+  LoadedGroup<kType> g;
+  load_group<kType>(row, places, group, g);
+  decode<kType>(g, d);
 }
 
 // Bytes of a row; columns are whole blocks.

@@ -1,6 +1,7 @@
 #include "cuda/gemm_int8.h"
 
 #include "cuda/integers.h"
+#include "cuda/quantize.h"
 #include "cuda/ops.h"
 
 namespace qw::cuda {
@@ -99,7 +100,7 @@ void IntegerGemm::round(int32_t order) {
 }
 
 bool IntegerGemm::multiply(const Segment& run, const float* bias, bool add, float* y, int64_t y_stride, const IntegerTile* tile) {
-  if (is_float(run.type) || tokens_ > kMostTokens || (tile == nullptr && tokens_ <= kGemvTokens)) return false;
+  if (is_float(run.type) || tokens_ > kMostTokens || (tile == nullptr && tokens_ <= kFewTokens)) return false;
   round(run.order);
   const IntegerProduct product{run.type, run.data, run.row_bytes, static_cast<int32_t>(run.rows),
                                static_cast<int32_t>(weight_.columns / kGroup), slots_, bias, y, y_stride, add};

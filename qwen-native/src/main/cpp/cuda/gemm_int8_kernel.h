@@ -17,7 +17,7 @@
 #pragma once
 
 #include "cuda/gemm_int8.h"
-#include "cuda/integers.h"
+#include "cuda/formats.h"
 #include "cuda/ops.h"
 #include "cuda/tensor.h"
 

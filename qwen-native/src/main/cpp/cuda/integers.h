@@ -1,16 +1,14 @@
-// Activations in integers, as the products of few tokens and those of many have them: of 32 values (a group) q with x = scale * q. Where
-// activations are fine a second set with what the first one leaves over follows.
+// How activations are rounded for products with quantized weights, of few tokens and of many.
 #pragma once
 
-#include "cuda/formats.h"
-#include "cuda/objects.h"
+#include "cuda/lanes.h"
 
 namespace qw::cuda {
 
 // Products of at most so many tokens read each weight once for all of them; those of more are computed on tensor cores.
-constexpr int64_t kGemvTokens = 8;
+constexpr int kFewTokens = 8;
 
-// How a group is rounded: scale = largest magnitude / 127, q = x / scale to nearest even. A group of zeros, or of numbers so small (below
+// Of a group of 32 values: scale = largest magnitude / 127, q = value / scale to nearest even. A group of zeros, or of numbers so small (below
 // 1e-35) that 127 / magnitude would not be finite, becomes 0; one with a NaN or an infinity gets scale NaN, so that all products are.
 struct Rounding {
   float scale;
@@ -23,8 +21,5 @@ QW_DEVICE Rounding rounding_of(float largest, bool finite) {
   if (largest < 1e-35f) return {0.f, 0.f};
   return {largest / 127.f, 127.f / largest};
 }
-
-// The numbers of an order of columns on the device, or null.
-const int32_t* order_on_device(Backend& backend, const Weight& w, int32_t number);
 
 }  // namespace qw::cuda

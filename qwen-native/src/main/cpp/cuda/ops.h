@@ -23,7 +23,13 @@ int64_t scratch_bytes(const Backend& backend, int64_t activation_bytes, const Kv
 
 void embed(Backend& backend, const Weight& table, const BatchView& batch, Buffer& x);
 void rms_norm(Backend& backend, Buffer& x, int64_t rows, Buffer& gain, float epsilon, Buffer& y);
+void check_norm(const Buffer& x, int64_t rows, const Buffer& gain, const Buffer& y);
+void check_swiglu(const Buffer& x, int64_t rows, const Buffer& out);
 void linear(Backend& backend, Buffer& x, int64_t rows, const Weight& w, Buffer* bias, bool add, Buffer& y);
+// rms_norm and linear, swiglu and linear with `add`, for few tokens in fewer kernels. What normed and gated have afterwards is not defined.
+void norm_linear(Backend& backend, Buffer& x, int64_t rows, Buffer& gain, float epsilon, Buffer& normed, const Weight& w, Buffer* bias,
+                 Buffer& y);
+void swiglu_linear_add(Backend& backend, Buffer& x, int64_t rows, Buffer& gated, const Weight& w, Buffer& y);
 // The pairs are on the device when it returns, and on the host when it looks at the routing; their number is on the host at once.
 void route(Backend& backend, Buffer& scores, int64_t rows, Buffer& routing);
 void expert_linear(Backend& backend, Buffer& x, Buffer& routing, const Weight& w, Buffer& y);

@@ -161,6 +161,13 @@ final class CudaLibrary {
     @Name("qwc_linear")
     static native int linear(long backend, long x, long rows, long weight, long bias, boolean add, long y);
 
+    @Name("qwc_norm_linear")
+    static native int normLinear(
+            long backend, long x, long rows, long gain, float epsilon, long normed, long weight, long bias, long y);
+
+    @Name("qwc_swiglu_linear_add")
+    static native int swiGluLinearAdd(long backend, long x, long rows, long gated, long weight, long y);
+
     @Name("qwc_rotate_and_store")
     static native int rotateAndStore(
             long backend, long qkv, long bias, long rotations, long batch, long heads, long kvHeads, long headSize, long chunkLength,

@@ -157,6 +157,32 @@ final class CudaOps extends NativeOps {
     }
 
     @Override
+    public void normLinear(
+            Activation x, int rows, Weight gain, float epsilon, Activation normed, Weight w, @Nullable Weight bias, Activation y) {
+        begin();
+        try {
+            long offset = bias == null ? 0 : vector(bias);
+            CudaException.check(
+                    CudaLibrary.normLinear(
+                            hold(backend), hold(x), rows, vector(gain), epsilon, hold(normed), matrix(w), offset, hold(y)),
+                    "normLinear");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void swiGluLinearAdd(Activation x, int rows, Activation gated, Weight w, Activation y) {
+        begin();
+        try {
+            CudaException.check(
+                    CudaLibrary.swiGluLinearAdd(hold(backend), hold(x), rows, hold(gated), matrix(w), hold(y)), "swiGluLinearAdd");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
     public void rotateAndStore(
             Activation qkv,
             @Nullable Weight bias,

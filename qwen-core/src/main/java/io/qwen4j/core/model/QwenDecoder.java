@@ -146,15 +146,14 @@ public final class QwenDecoder implements AutoCloseable {
         ops.embed(weights.embedding(), batch, x);
         for (int i = 0; i < config.layers(); i++) {
             QwenWeights.Layer w = weights.layer(i);
-            ops.rmsNorm(x, t, w.attentionNorm(), epsilon, h);
-            ops.linear(h, t, w.qkv(), w.qkvBias(), buffers.qkv);
+            ops.normLinear(x, t, w.attentionNorm(), epsilon, h, w.qkv(), w.qkvBias(), buffers.qkv);
             ops.rotateAndStore(buffers.qkv, w.qkvBias(), buffers.rotations, batch, shape, cache, i);
             attention.attend(ops, buffers.qkv, buffers.rotations, batch, shape, cache, i, buffers.attended);
             ops.linearAdd(buffers.attended, t, w.output(), x);
-            ops.rmsNorm(x, t, w.mlpNorm(), epsilon, h);
             if (w.experts() == null) {
-                buffers.dense.compute(h, t, w.gateUp(), null, w.down(), x);
+                buffers.dense.computeNormed(x, t, w.mlpNorm(), epsilon, h, w.gateUp(), w.down());
             } else {
+                ops.rmsNorm(x, t, w.mlpNorm(), epsilon, h);
                 buffers.experts.compute(h, t, w, w.experts(), x);
             }
         }

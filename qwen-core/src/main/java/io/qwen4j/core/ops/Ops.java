@@ -113,6 +113,37 @@ public interface Ops extends AutoCloseable {
     void linearAdd(Activation x, int rows, Weight w, Activation y);
 
     /**
+     * {@link #rmsNorm} and {@link #linear} of its result, with the same bits: {@code y = (x / sqrt(mean(x²) + epsilon) * gain) · wᵀ + bias}. A
+     * backend may compute both at once.
+     *
+     * @param x (rows, n)
+     * @param gain (1, n)
+     * @param normed scratch (rows, n), not x; the contents of its first {@code rows} rows are undefined afterwards
+     * @param w (m, n)
+     * @param bias (1, m) or none
+     * @param y (rows, m), neither x nor normed
+     */
+    default void normLinear(
+            Activation x, int rows, Weight gain, float epsilon, Activation normed, Weight w, @Nullable Weight bias, Activation y) {
+        rmsNorm(x, rows, gain, epsilon, normed);
+        linear(normed, rows, w, bias, y);
+    }
+
+    /**
+     * {@link #swiGlu} and {@link #linearAdd} of its result, with the same bits: {@code y[t] += (silu(x[t,f]) · x[t,F+f])_f · wᵀ}. A backend may
+     * compute both at once.
+     *
+     * @param x (rows, 2F)
+     * @param gated scratch (rows, F); the contents of its first {@code rows} rows are undefined afterwards
+     * @param w (m, F)
+     * @param y (rows, m), neither x nor gated
+     */
+    default void swiGluLinearAdd(Activation x, int rows, Activation gated, Weight w, Activation y) {
+        swiGlu(x, rows, gated);
+        linearAdd(gated, rows, w, y);
+    }
+
+    /**
      * Rotates heads of {@code qkv} in place and writes keys and values to the cache at each token's slot. In plain attention query and
      * key heads are rotated, with {@link Rotations#KEY}; in dual chunk attention only key heads. Where keys are centred, a token at the
      * first slot of a page sets the page's centre: the key part of {@code bias}, rotated with the last section.
