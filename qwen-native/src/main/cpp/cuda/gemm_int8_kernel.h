@@ -109,10 +109,7 @@ struct GemmShape {
   }
 };
 
-struct alignas(16) Floats4 {
-  float v[4];
-};
-struct alignas(8) Floats2 {
+struct alignas(8) FloatPair {
   float v[2];
 };
 
@@ -325,8 +322,8 @@ QW_DEVICE void decode_words(const uint8_t* codes, const uint8_t* high, int swizz
 
 // Adds to acc what the 16 or 32 columns of a product of integers give: sums upon kMagic for rows g and g + 8 of two slots.
 template <bool kOffset>
-QW_DEVICE void add_product(const int (&product)[4], const Floats2& scale, const Floats2& offset, const Floats2& x, const Floats2& sum,
-                           float (&acc)[4]) {
+QW_DEVICE void add_product(const int (&product)[4], const FloatPair& scale, const FloatPair& offset, const FloatPair& x,
+                           const FloatPair& sum, float (&acc)[4]) {
   QW_UNROLL for (int i = 0; i < 4; i++) {
     float t = fma(scale.v[i / 2], float_of(static_cast<uint32_t>(product[i])), scale.v[i / 2] * -kMagic);
     if constexpr (kOffset) t = fma(offset.v[i / 2], sum.v[i % 2], t);
@@ -347,14 +344,14 @@ QW_DEVICE void multiply_group(const uint8_t* stage, const float* factors, int ro
     const int of = slot + 16 * pair + lane / 16 * 8 + lane % 8;
     load_matrices(b[pair], stage + S::kInputs + (of * (kStageGroups * 2) + ((2 * j + lane / 8 % 2) ^ swizzle<8>(of))) * 16);
   }
-  const auto two = [](const float* p) { return *reinterpret_cast<const Floats2*>(p); };
+  const auto two = [](const float* p) { return *reinterpret_cast<const FloatPair*>(p); };
   const float* planes = reinterpret_cast<const float*>(stage + S::kFirstPlane) + j * S::kSlots + slot + 2 * t;
-  Floats2 x[S::kSlotTiles], sums[2][S::kSlotTiles] = {};
+  FloatPair x[S::kSlotTiles], sums[2][S::kSlotTiles] = {};
   QW_UNROLL for (int n = 0; n < S::kSlotTiles; n++) {
     x[n] = two(planes + 8 * n);
     if constexpr (C::kOffset) sums[0][n] = two(planes + S::kPlaneFloats + 8 * n);
     if constexpr (C::kOffset && C::kHalves) {
-      const Floats2 low = two(planes + 2 * S::kPlaneFloats + 8 * n);
+      const FloatPair low = two(planes + 2 * S::kPlaneFloats + 8 * n);
       sums[1][n] = {{sums[0][n].v[0] - low.v[0], sums[0][n].v[1] - low.v[1]}};
       sums[0][n] = low;
     }
@@ -369,7 +366,7 @@ QW_DEVICE void multiply_group(const uint8_t* stage, const float* factors, int ro
       decode_words<kCodes, S>(codes + of * 16 * S::kCodePieces, high + of * 16 * S::kHighPieces, swizzle<S::kCodePieces>(g),
                               swizzle<S::kHighPieces == 0 ? 1 : S::kHighPieces>(g), j, t, a[k], a[2 + k]);
     }
-    Floats2 scale[S::kHalves], offset[S::kHalves] = {};
+    FloatPair scale[S::kHalves], offset[S::kHalves] = {};
     QW_UNROLL for (int half = 0; half < S::kHalves; half++) {
       scale[half] = two(of_rows + half * S::kFactorFloats + 2 * i);
       if constexpr (C::kOffset) offset[half] = two(of_rows + (S::kHalves + half) * S::kFactorFloats + 2 * i);
