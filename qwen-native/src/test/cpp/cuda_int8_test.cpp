@@ -58,7 +58,7 @@ struct Matrix {
       for (int e = 0; e < type.columns; e++) part.values[static_cast<size_t>(b * type.columns + e)] = element(type.type, block, e);
     }
     cuda::pack_rows(weight, static_cast<int64_t>(weight.segments.size()) - 1, 0, rows, staging, bytes);
-    staging.taken.wait();
+    staging.stream.wait();
     parts.push_back(std::move(part));
   }
 

@@ -16,8 +16,8 @@ enum class IntegerTile : int32_t {
 };
 constexpr int kIntegerTiles = 3;
 
-// Activations of one operation as the tiles take them. Slots are tokens; where activations are fine, eight tokens are eight slots, and eight
-// more behind them with what the first ones leave over. Numbers of a group and all slots lie side by side.
+// Activations of one operation as the tiles take them. Slots are tokens; where activations are fine, eight tokens are eight slots and
+// eight more behind them with what the first ones leave over. Numbers of a group and all slots lie side by side.
 struct IntegerSlots {
   int8_t* q;     // [slots][columns]
   float* scale;  // [groups][slots]

@@ -109,9 +109,6 @@ struct GemmShape {
   }
 };
 
-struct alignas(16) Floats4 {
-  float v[4];
-};
 struct alignas(8) FloatPair {
   float v[2];
 };
@@ -119,7 +116,8 @@ struct alignas(8) FloatPair {
 struct GemmArgs {
   IntegerProduct p;
   int64_t high, scales, supers;  // places in a row
-  int32_t scale_bytes;           // of a group
+  int32_t scale_bytes;           // of a stage
+  int32_t scale_step;            // from a group to the next one: 0 where a stage has one scale
   int32_t super_bytes;           // of 8 groups
   int32_t stages;
   int32_t row_tiles, slot_tiles;
@@ -184,10 +182,10 @@ QW_DEVICE void copy_stage(const GemmArgs& args, int64_t first_row, int first_slo
   };
   copy_plane(std::integral_constant<int, S::kCodePieces>(), 0, group * C::kCode);
   if constexpr (S::kHighPieces != 0) copy_plane(std::integral_constant<int, S::kHighPieces>(), S::kHigh, args.high + group * C::kHigh);
-  const int64_t scales = args.scales + group * args.scale_bytes, piece = scales / 16 * 16;
+  const int64_t scales = args.scales + group / kStageGroups * args.scale_bytes, piece = scales / 16 * 16;
   copy_pieces<S>(stage + S::kScales, rows + piece, p.row_bytes, rows_there, piece < p.row_bytes);
   if constexpr (C::kScalePieces == 2) {
-    if (scales % 16 + kStageGroups * args.scale_bytes > 16) {
+    if (scales % 16 + args.scale_bytes > 16) {
       copy_pieces<S>(stage + S::kScales + 16, rows + piece + 16, p.row_bytes, rows_there, piece + 16 < p.row_bytes);
     }
   }
@@ -250,7 +248,7 @@ QW_DEVICE void make_factors(const GemmArgs& args, int at, const uint8_t* stage, 
   using C = typename S::C;
   const int64_t group = int64_t{at} * kStageGroups;
   // Those of four groups begin at a multiple of four.
-  const uint8_t* scales = stage + S::kScales + (args.scales + group * args.scale_bytes) % 16;
+  const uint8_t* scales = stage + S::kScales + (args.scales + int64_t{at} * args.scale_bytes) % 16;
   const int64_t super = (args.supers + group / 8 * args.super_bytes) % 16;
   const uint8_t* supers = stage + S::kScales + 16 * C::kScalePieces + super / 4 * 4;
   const auto word = [](const uint8_t* p) { return *reinterpret_cast<const uint32_t*>(p); };
@@ -259,7 +257,7 @@ QW_DEVICE void make_factors(const GemmArgs& args, int at, const uint8_t* stage, 
     float* to = factors + row - of_warp + of_warp % 8 * (2 * S::kRowTiles) + of_warp / 8;
     const uint32_t of_super = C::kSupers ? word(supers + row * S::kScaleRow) >> super % 4 * 8 : 0;
     QW_UNROLL for (int j = 0; j < kStageGroups; j++) {
-      const int begin = j * args.scale_bytes;
+      const int begin = j * args.scale_step;
       const uint32_t s = word(scales + row * S::kScaleRow + begin / 4 * 4) >> begin % 4 * 8;
       float scale[2] = {0.f, 0.f}, offset[2] = {0.f, 0.f};
       if (group + j < args.p.groups) factors_of<kCodes>(args.p.type, s, of_super, scale, offset);
@@ -325,8 +323,8 @@ QW_DEVICE void decode_words(const uint8_t* codes, const uint8_t* high, int swizz
 
 // Adds to acc what the 16 or 32 columns of a product of integers give: sums upon kMagic for rows g and g + 8 of two slots.
 template <bool kOffset>
-QW_DEVICE void add_product(const int (&product)[4], const FloatPair& scale, const FloatPair& offset, const FloatPair& x, const FloatPair& sum,
-                           float (&acc)[4]) {
+QW_DEVICE void add_product(const int (&product)[4], const FloatPair& scale, const FloatPair& offset, const FloatPair& x,
+                           const FloatPair& sum, float (&acc)[4]) {
   QW_UNROLL for (int i = 0; i < 4; i++) {
     float t = fma(scale.v[i / 2], float_of(static_cast<uint32_t>(product[i])), scale.v[i / 2] * -kMagic);
     if constexpr (kOffset) t = fma(offset.v[i / 2], sum.v[i % 2], t);
@@ -486,8 +484,9 @@ template <IntegerTile kTile>
 bool multiply_tiles(const Stream& stream, int64_t shared_bytes, int64_t processors, IntegerProduct product) {
   bool done = false;
   with_quantized(product.type, [&](auto type) {
-    using F = Format<decltype(type)::value>;
-    constexpr int kCodes = codes_like(decltype(type)::value);
+    constexpr int kType = decltype(type)::value;
+    using F = Format<kType>;
+    constexpr int kCodes = codes_like(kType);
     using S = GemmShape<kCodes, kTile>;
     const int64_t row_tiles = divide_up(product.rows, S::kRows), slot_tiles = divide_up(product.x.slots, S::kSlots);
     const auto stages_in = [](int64_t bytes) {
@@ -501,8 +500,10 @@ bool multiply_tiles(const Stream& stream, int64_t shared_bytes, int64_t processo
       stages = stages_in(shared_bytes / 2 - 1024);
     }
     if (stages == 0) return;
-    const int64_t groups = product.groups, high = groups * F::kCode, scales = high + groups * F::kHigh;
-    const GemmArgs args{product, high, scales, scales + groups * F::kScale, F::kScale, F::kSuper, stages, static_cast<int32_t>(row_tiles),
+    static_assert(F::kScaleGroups == 1 || F::kScaleGroups == kStageGroups, "groups of a stage have a scale each, or one");
+    const RowPlaces<kType> places(product.groups);
+    const GemmArgs args{product, places.high, places.scales, places.supers, kStageGroups / F::kScaleGroups * F::kScale,
+                        F::kScaleGroups == 1 ? F::kScale : 0, F::kSuper, stages, static_cast<int32_t>(row_tiles),
                         static_cast<int32_t>(slot_tiles)};
     launch_sharing(stream, "multiply_tile", multiply_tile<kCodes, kTile>, row_tiles * slot_tiles, 1, 1, kGemmThreads,
                    S::shared_bytes(stages), args);
