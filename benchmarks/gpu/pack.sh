@@ -30,9 +30,8 @@ rm -f "$stage"/app/lib/tiny-qwen-*.jar "$stage"/app/lib/qwen-native-*-linux-*.ja
 cp "$tool"/qwen-tool-[0-9]*.jar "$stage/app/qwen-tool.jar"
 find qwen-native/target/classes -name 'libqwen4j*.so' -exec cp {} "$stage/native/" \;
 [ -f "$stage/native/libqwen4j-cuda.so" ] || { echo "pack.sh: there is no CUDA library; nvcc is needed" >&2; exit 1; }
-cp "$build/test/device_cuda_test" "$stage/bin/cuda_test"
-cp "$build/test/device_bench_cuda" "$stage/bin/bench_cuda"
-strip "$stage/bin/cuda_test" "$stage/bin/bench_cuda"
+cp "$build"/test/device/* "$stage/bin/"
+strip "$stage"/bin/*
 # Uncompressed: the archive packs it better.
 "$java/bin/jlink" --add-modules java.base,java.logging,java.management,java.xml,jdk.unsupported --strip-debug --no-header-files --no-man-pages \
     --compress=0 --output "$stage/runtime"

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Checks and times the CUDA backend on a card, in stages that can be run alone, each within ten minutes:
-#   run.sh check     compute-sanitizer on small shapes; every kernel against formulas in double precision; whole models against transformers
+#   run.sh check     every kernel against formulas in double precision; compute-sanitizer on small shapes
+#   run.sh oracle    whole models against transformers
 #   run.sh kernels   every operation on every shape of Qwen2.5, beside what the card can do at best
 #   run.sh models    tokens per second, end to end
 #   run.sh peers     torch and transformers at the same work
-#   run.sh all       the four, one after the other
+#   run.sh all       these, one after the other
 # Takes what pack.sh made (benchmarks/gpu/target/pack/qwen4j.tar.xz); without it the programs of `check` and `kernels` are built here, with nvcc and CMake, and
 # whole models are left out. Results go to $OUT, or benchmarks/gpu/target/out: at most eight files a stage.
 # SECONDS_PER_STAGE (570) ends a stage in time. WORK_DIRECTORY has room for a model of 30 GB: /dev/shm where that is large enough.
@@ -63,10 +64,7 @@ programs() {
     cmake -S "$root/qwen-native/src/main/cpp" -B "$run/build" -DQW_TESTS=ON -DQW_NVCC="$(PATH=$PATH:/usr/local/cuda/bin command -v nvcc)" \
         -DQW_CUDA_TARGETS="$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | sed 's/\.//; s/^90$/90a/')" > "$out/build.txt" 2>&1 &&
         cmake --build "$run/build" --target device_programs --parallel >> "$out/build.txt" 2>&1 || { tail -n 40 "$out/build.txt"; exit 1; }
-    mkdir -p "$run/bin"
-    cp "$run/build/test/device_cuda_test" "$run/bin/cuda_test"
-    cp "$run/build/test/device_bench_cuda" "$run/bin/bench_cuda"
-    programs=$run/bin
+    programs=$run/build/test/device
 }
 
 models_can_run() {
@@ -89,18 +87,31 @@ work_directory() {
 # What a copy moves, as an earlier stage measured it.
 bandwidth() { sed -n 's/^copying, bytes read and written *\([0-9]*\).*/\1/p' "$run/kernels.txt" 2> /dev/null; }
 
+# Every test of kernels: with a directory, arguments of the tests, and a command to run them with.
+# shellcheck disable=SC2016
+each='directory=$1 arguments=$2 failed=0
+shift 2
+for test in cuda_test cuda_attention_test cuda_gemm_test cuda_int8_test cuda_steps_test; do
+    echo "$test"
+    "$@" "$directory/$test" $arguments || failed=1
+done
+exit $failed'
+
 check() {
     programs
+    seed=$(date +%s)
+    echo "seed $seed"
+    step against-double 240 sh -c "$each" sh "$programs" "${dry:+small }$seed"
     if [ -z "$dry" ] && command -v compute-sanitizer > /dev/null; then
         for tool in memcheck racecheck synccheck; do
-            step "sanitizer-$tool" 90 compute-sanitizer --tool "$tool" --error-exitcode 1 "$programs/cuda_test" small
+            step "sanitizer-$tool" 90 sh -c "$each" sh "$programs" small compute-sanitizer --tool "$tool" --error-exitcode 1
         done
     else
         echo "compute-sanitizer: not run"
     fi
-    seed=$(date +%s)
-    echo "seed $seed"
-    if [ -n "$dry" ]; then step cuda_test 400 "$programs/cuda_test" small "$seed"; else step cuda_test 150 "$programs/cuda_test" "$seed"; fi
+}
+
+oracle() {
     models_can_run || return
     work_directory
     if [ -n "$dry" ]; then
@@ -152,16 +163,16 @@ peers() {
 unpack
 [ -n "$dry" ] || nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total,memory.used,clocks.sm,clocks.mem --format=csv | tee "$out/card.txt"
 case $stage in
-    check | kernels | models | peers) "$stage" ;;
+    check | oracle | kernels | models | peers) "$stage" ;;
     all)
-        for one in check kernels peers models; do
+        for one in check oracle kernels peers models; do
             begin=$(date +%s)
             echo "== $one"
             "$one"
         done
         ;;
     *)
-        echo "usage: run.sh check|kernels|models|peers|all" >&2
+        echo "usage: run.sh check|oracle|kernels|peers|models|all" >&2
         exit 2
         ;;
 esac

@@ -3,6 +3,8 @@
 
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 namespace qw::test {
 
@@ -28,6 +30,19 @@ class Checks {
 
  private:
   long done_ = 0, failed_ = 0;
+};
+
+// What programs that run on cards take: "small" leaves only small shapes, for tools under which a kernel takes a thousand times longer, and a number
+// seeds what is random.
+struct DeviceTestArguments {
+  DeviceTestArguments(int count, char** arguments) {
+    for (int i = 1; i < count; i++) {
+      if (strcmp(arguments[i], "small") == 0) small = true;
+      if (arguments[i][0] >= '0' && arguments[i][0] <= '9') seed = strtoul(arguments[i], nullptr, 10);
+    }
+  }
+  bool small = false;
+  unsigned long seed = 0;  // 0: none was given
 };
 
 }  // namespace qw::test

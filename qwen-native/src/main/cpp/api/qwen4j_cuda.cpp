@@ -2,6 +2,7 @@
 
 #include "common/guarded.h"
 #include "cuda/ops.h"
+#include "cuda/steps.h"
 
 using namespace qw;
 using namespace qw::cuda;
@@ -45,6 +46,8 @@ int32_t qwc_emulate_failure(int64_t k, int32_t status) {
   return guarded([&] { emulate_failure(k, static_cast<Status>(status)); });
 }
 int64_t qwc_emulated_bytes() { return emulated_bytes(); }
+int64_t qwc_emulated_faults() { return emulated_faults(); }
+int64_t qwc_emulated_allocations() { return emulated_allocations(); }
 
 int64_t qwc_device_count() {
   return guarded_value([] { return int64_t{device_count()}; });
@@ -63,6 +66,9 @@ int32_t qwc_device_capability(int32_t device) {
 int64_t qwc_device_free_bytes(int32_t device) {
   return guarded_value([&] { return device_info(device).free_bytes; });
 }
+int64_t qwc_device_total_bytes(int32_t device) {
+  return guarded_value([&] { return device_info(device).total_bytes; });
+}
 
 int64_t qwc_backend_create(int32_t device, bool fine) {
   return guarded_value([&] { return handle(new Backend(device, fine)); });
@@ -70,6 +76,44 @@ int64_t qwc_backend_create(int32_t device, bool fine) {
 void qwc_backend_free(int64_t backend) { release<Backend>(backend); }
 int32_t qwc_backend_wait(int64_t backend) {
   return operation(backend, [](Backend& b) { b.context->stream.wait(); });
+}
+
+int64_t qwc_scratch_bytes(int64_t backend, int64_t activation_bytes, int32_t type, int64_t pages, int64_t page_tokens, int64_t kv_heads,
+                          int64_t head_size, bool sparse) {
+  return guarded_value([&] {
+    return scratch_bytes(object<Backend>(backend), activation_bytes, kv_pages(type, 1, pages, page_tokens, kv_heads, head_size), sparse);
+  });
+}
+int64_t qwc_step_begin(int64_t backend, int64_t walk, int64_t batch, int64_t heads, int64_t kv_heads, int64_t head_size, int64_t chunk_length,
+                       int64_t cache) {
+  return guarded_value([&] {
+    Backend& b = object<Backend>(backend);
+    b.context->use();
+    const int64_t next =
+        b.steps->begin(walk, BatchView(object<Buffer>(batch)), {heads, kv_heads, head_size, 0, chunk_length}, object<KvCache>(cache));
+    if (next == Steps::kGivenUp) keep(kInternal, b.steps->problem().c_str());
+    return next;
+  });
+}
+int64_t qwc_step_end(int64_t backend) {
+  return guarded_value([&] {
+    Backend& b = object<Backend>(backend);
+    if (b.steps->end()) return int64_t{1};
+    keep(kInternal, b.steps->problem().c_str());
+    return int64_t{0};
+  });
+}
+int32_t qwc_step_abandon(int64_t backend) {
+  return guarded([&] { object<Backend>(backend).steps->abandon(); });
+}
+int32_t qwc_step_refuse(int64_t backend) {
+  return guarded([&] { object<Backend>(backend).steps->refuse(); });
+}
+int64_t qwc_recorded_steps(int64_t backend) {
+  return guarded_value([&] { return object<Backend>(backend).steps->recorded(); });
+}
+int64_t qwc_replayed_steps(int64_t backend) {
+  return guarded_value([&] { return object<Backend>(backend).steps->replayed(); });
 }
 
 int64_t qwc_segment_bytes(int32_t type, int64_t rows, int64_t columns) {
@@ -115,7 +159,7 @@ int32_t qwc_staging_wait(int64_t staging) {
   return guarded([&] {
     Staging& s = object<Staging>(staging);
     s.context->use();
-    s.taken.wait();
+    s.stream.wait();
   });
 }
 void qwc_staging_free(int64_t staging) { release<Staging>(staging); }
@@ -147,6 +191,9 @@ int64_t qwc_kv_create(int64_t backend, int32_t type, int64_t layers, int64_t pag
                       int64_t head_size) {
   return made<KvCache>(backend, [&](Backend& b) { return new KvCache(b.context, type, layers, pages, page_tokens, kv_heads, head_size); });
 }
+int64_t qwc_kv_bytes(int32_t type, int64_t layers, int64_t pages, int64_t page_tokens, int64_t kv_heads, int64_t head_size) {
+  return guarded_value([&] { return kv_bytes(kv_pages(type, layers, pages, page_tokens, kv_heads, head_size)); });
+}
 void qwc_kv_free(int64_t cache) { release<KvCache>(cache); }
 
 int32_t qwc_embed(int64_t backend, int64_t table, int64_t batch, int64_t x) {
@@ -158,6 +205,18 @@ int32_t qwc_rms_norm(int64_t backend, int64_t x, int64_t rows, int64_t gain, flo
 int32_t qwc_linear(int64_t backend, int64_t x, int64_t rows, int64_t weight, int64_t bias, bool add, int64_t y) {
   return operation(backend, [&](Backend& b) {
     linear(b, object<Buffer>(x), rows, object<Weight>(weight), object_or_null<Buffer>(bias), add, object<Buffer>(y));
+  });
+}
+int32_t qwc_norm_linear(int64_t backend, int64_t x, int64_t rows, int64_t gain, float epsilon, int64_t normed, int64_t weight, int64_t bias,
+                        int64_t y) {
+  return operation(backend, [&](Backend& b) {
+    norm_linear(b, object<Buffer>(x), rows, object<Buffer>(gain), epsilon, object<Buffer>(normed), object<Weight>(weight),
+                object_or_null<Buffer>(bias), object<Buffer>(y));
+  });
+}
+int32_t qwc_swiglu_linear_add(int64_t backend, int64_t x, int64_t rows, int64_t gated, int64_t weight, int64_t y) {
+  return operation(backend, [&](Backend& b) {
+    swiglu_linear_add(b, object<Buffer>(x), rows, object<Buffer>(gated), object<Weight>(weight), object<Buffer>(y));
   });
 }
 int32_t qwc_rotate_and_store(int64_t backend, int64_t qkv, int64_t bias, int64_t rotations, int64_t batch, int64_t heads, int64_t kv_heads,
@@ -185,16 +244,16 @@ int32_t qwc_attention(int64_t backend, int64_t qkv, int64_t rotations, int64_t b
   });
 }
 int32_t qwc_route(int64_t backend, int64_t scores, int64_t rows, int64_t routing) {
-  return operation(backend, [&](Backend& b) { route(b, object<Buffer>(scores), rows, RoutingView(object<Buffer>(routing))); });
+  return operation(backend, [&](Backend& b) { route(b, object<Buffer>(scores), rows, object<Buffer>(routing)); });
 }
 int32_t qwc_expert_linear(int64_t backend, int64_t x, int64_t routing, int64_t weight, int64_t y) {
   return operation(backend, [&](Backend& b) {
-    expert_linear(b, object<Buffer>(x), RoutingView(object<Buffer>(routing)), object<Weight>(weight), object<Buffer>(y));
+    expert_linear(b, object<Buffer>(x), object<Buffer>(routing), object<Weight>(weight), object<Buffer>(y));
   });
 }
 int32_t qwc_expert_linear_add(int64_t backend, int64_t x, int64_t routing, int64_t weight, int64_t y) {
   return operation(backend, [&](Backend& b) {
-    expert_linear_add(b, object<Buffer>(x), RoutingView(object<Buffer>(routing)), object<Weight>(weight), object<Buffer>(y));
+    expert_linear_add(b, object<Buffer>(x), object<Buffer>(routing), object<Weight>(weight), object<Buffer>(y));
   });
 }
 int32_t qwc_sigmoid_gate(int64_t backend, int64_t x, int64_t rows, int64_t gate) {

@@ -1,5 +1,6 @@
 // Rotation, the KV cache, and attention over its pages.
-#include "cuda/attention.h"
+#include "cuda/attention_plan.h"
+#include "cuda/steps.h"
 
 namespace qw::cuda {
 namespace {
@@ -150,6 +151,7 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) attend(AttendArgs args, const AttendPiece* 
   QW_SHARED uint32_t visible[kRows];
 
   const AttendPiece piece = pieces[block_x()];
+  if (piece.tokens == 0) return;
   const KvPages& kv = args.kv;
   const int size = kv.head_size;
   const int thread = thread_index();
@@ -327,97 +329,22 @@ int64_t rotation_width(const AttentionShape& s, const KvPages& kv) {
   return times((s.chunk_length == 0 ? int64_t{1} : int64_t{kRotations}) + (kv.type == kKvInt8 ? 1 : 0), s.head_size);
 }
 
-// The pieces of the slices that attend to all keys: first those that a block computes, then, where splits are computed apart, those
-// that merge them.
-struct DensePlan {
-  const AttentionCall& call;
-  const ChoiceView* choice;
-  std::vector<int32_t>& ints = call.backend.ints;
-  int64_t computed = 0;
-  int64_t merged = 0;
-  int64_t parts = 0;
-
-  void add(const AttendPiece& piece) {
-    const int32_t* values = reinterpret_cast<const int32_t*>(&piece);
-    ints.insert(ints.end(), values, values + kPieceInts);
-  }
-
-  template <class Fn>
-  void each_piece(Fn fn) const {
-    const int64_t group = call.shape.heads / call.shape.kv_heads, rows = piece_rows(call.shape.head_size);
-    const int64_t heads_each = std::min(group, rows), tokens_each = rows / heads_each;
-    for (int64_t b = 0; b < call.batch.sequences; b++) {
-      if (choice != nullptr && choice->has_sequence(b)) continue;
-      const int64_t count = call.batch.starts[b + 1] - call.batch.starts[b];
-      // Last tokens first: they see most and take longest.
-      for (int64_t begin = (count - 1) / tokens_each * tokens_each; count > 0 && begin >= 0; begin -= tokens_each) {
-        const int64_t tokens = std::min(tokens_each, count - begin);
-        const int64_t limit = int64_t{call.batch.cached[b]} + begin + 1;
-        for (int64_t head = 0; head < call.shape.heads; head += group) {
-          for (int64_t h = 0; h < group; h += heads_each) {
-            AttendPiece piece{};
-            piece.sequence = static_cast<int32_t>(b);
-            piece.token = static_cast<int32_t>(call.batch.starts[b] + begin);
-            piece.tokens = static_cast<int32_t>(tokens);
-            piece.head = static_cast<int32_t>(head + h);
-            piece.heads = static_cast<int32_t>(std::min(heads_each, group - h));
-            piece.limit = static_cast<int32_t>(limit);
-            piece.split_end = static_cast<int32_t>(divide_up(limit + tokens - 1, kSplitKeys));
-            piece.part = -1;
-            fn(piece);
-          }
-        }
-      }
-    }
-  }
-
-  void make() {
-    ints.clear();
-    int64_t whole = 0;
-    each_piece([&](const AttendPiece&) { whole++; });
-    // Enough blocks for two on each processor; else splits are computed apart.
-    const bool cut = whole < 2 * call.backend.context->info.processors;
-    if (!cut) {
-      each_piece([&](const AttendPiece& piece) { add(piece); });
-      computed = whole;
-      return;
-    }
-    each_piece([&](AttendPiece piece) {
-      const int32_t splits = piece.split_end;
-      for (int32_t s = 0; s < splits; s++) {
-        piece.split_begin = s;
-        piece.split_end = s + 1;
-        piece.part = splits == 1 ? -1 : static_cast<int32_t>(parts++);
-        add(piece);
-        computed++;
-      }
-    });
-    parts = 0;
-    each_piece([&](AttendPiece piece) {
-      if (piece.split_end == 1) return;
-      piece.part = static_cast<int32_t>(parts);
-      parts += piece.split_end;
-      add(piece);
-      merged++;
-    });
-  }
-};
-
 // The slices that have no run of the choice.
-void attend_all(const AttentionCall& call, const ChoiceView* choice, AttendArgs args) {
+void attend_all(const AttentionCall& call, const ChoiceView* choice, const AttendArgs& args) {
   Backend& backend = call.backend;
-  DensePlan plan{call, choice};
-  plan.make();
-  if (plan.computed == 0) return;
-  args.part_floats = piece_rows(call.shape.head_size) * (call.shape.head_size + 2);
-  if (plan.parts > 0) backend.attend_parts.grow(backend.context, times(times(plan.parts, args.part_floats), 4));
-  args.parts = reinterpret_cast<float*>(backend.attend_parts.data());
+  if (const DensePlan* prepared = backend.steps->plan(call.shape)) {
+    require(choice == nullptr, "a prepared step attends to all keys");
+    run_dense(call, args, *prepared);
+    return;
+  }
+  DensePlan plan = plan_dense(call.batch, call.shape, args.kv, backend.fine, choice, backend.context->info.processors, backend.ints);
+  if (backend.ints.empty()) return;
   const int32_t* sent = backend.attend_pieces.send(backend.context, backend.ints);
-  const Stream& stream = backend.context->stream;
-  launch_pieces(stream, args, sent, plan.computed, nullptr);
-  if (plan.merged == 0) return;
-  launch(stream, "merge_splits", merge_splits, plan.merged, 1, 1, kThreads, args,
-         reinterpret_cast<const AttendPiece*>(sent + plan.computed * kPieceInts));
+  for (DensePieces& pieces : plan.of) {
+    pieces.data = sent;
+    sent += (pieces.computed + pieces.merged) * pieces.piece_ints;
+  }
+  run_dense(call, args, plan);
 }
 
 }  // namespace
@@ -432,6 +359,11 @@ void launch_pieces(const Stream& stream, const AttendArgs& args, const int32_t* 
   } else {
     launch_attend<256>(stream, args, first, count, chosen);
   }
+}
+
+void launch_merge(const Stream& stream, const AttendArgs& args, const int32_t* pieces, int64_t count) {
+  if (count == 0) return;
+  launch(stream, "merge_splits", merge_splits, count, 1, 1, kThreads, args, reinterpret_cast<const AttendPiece*>(pieces));
 }
 
 AttentionCall checked_call(Backend& backend, Buffer& qkv, Buffer& rotations, const BatchView& batch, const AttentionShape& shape,

@@ -58,12 +58,17 @@ struct AttendShape {
 };
 // The cached length is cut at fixed places, so that a row's result does not depend on who computes the pieces.
 constexpr int kSplitKeys = 256;
+// Where keys are chosen, of the weights of one launch and of the lists of one.
+constexpr int64_t kMostWeightBytes = 256 << 20;
+constexpr int64_t kMostTiles = 4 << 20;
 
 inline int64_t piece_rows(int64_t head_size) { return head_size <= 128 ? 16 : 8; }
 inline int64_t tile_keys(int64_t head_size) { return head_size <= 128 ? 32 : 16; }
 
 // Runs pieces, given as ints; whose splits' results are kept are not finished. `chosen` are masks of all pieces, or null.
 void launch_pieces(const Stream& stream, const AttendArgs& args, const int32_t* pieces, int64_t count, const ChosenTile* chosen);
+// Finishes the rows of pieces whose splits were computed apart.
+void launch_merge(const Stream& stream, const AttendArgs& args, const int32_t* pieces, int64_t count);
 
 // Operands of one attention operation, checked.
 struct AttentionCall {

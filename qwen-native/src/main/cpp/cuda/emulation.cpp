@@ -5,6 +5,7 @@
 #include <cstring>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/status.h"
@@ -50,7 +51,7 @@ constexpr int kMostThreads = 1024;
 constexpr int kLanes = 32;
 constexpr size_t kStackBytes = 64 << 10;
 
-enum State { kReady, kAtBarrier, kDone };
+enum State { kReady, kAtBarrier, kAtPhase, kDone };
 
 using Together = void (*)(void* const* lanes);
 
@@ -60,9 +61,27 @@ struct Copy {
   int group;
 };
 
+struct Phases {
+  uint32_t phase : 1;  // the one that has not ended
+  uint32_t arrivals : 15;
+  uint32_t missing : 16;
+  int32_t bytes;
+};
+static_assert(sizeof(Phases) == 8, "as large as on a device");
+
+struct TileCopy {
+  Map map;
+  uint8_t* to;
+  int column, row;
+  uint64_t* barrier;
+};
+
 struct Fiber {
   void* stack;
   State state;
+  bool waited;  // for the kernels before
+  uint64_t* barrier;  // that it waits at, for the end of a phase
+  uint32_t phase;
   int exchanges;
   int waits;  // for the end of this generation of its warp
   int group;  // of copies, that is not ended
@@ -76,6 +95,8 @@ struct Warp {
   Together run = nullptr;  // what the lanes that are there wait to do as one; null for an exchange
   uint32_t values[2][kLanes];
   void* operands[kLanes];
+  std::vector<std::pair<int, std::function<void()>>> deferred;
+  int deferred_group;
 };
 
 std::mutex grids;
@@ -88,6 +109,8 @@ void* argument_of_grid = nullptr;
 const char* failure = nullptr;
 alignas(1024) uint8_t shared_memory[kMostSharedBytes];
 int64_t shared_bytes_of_grid = 0;
+bool early_grid = false;
+std::vector<TileCopy> tile_copies;
 
 void leave() { qw_switch_stack(&fibers[place.thread].stack, scheduler); }
 
@@ -109,6 +132,7 @@ void pass_on() {
 void run_thread() {
   while (true) {
     body_of_grid(argument_of_grid);
+    if (early_grid && !fibers[place.thread].waited) failure = "a thread did not wait for the kernels before";
     fibers[place.thread].state = kDone;
     warps[place.thread / kLanes].ended++;
     pass_on();
@@ -158,20 +182,86 @@ void run_warp(int first) {
   }
 }
 
+void load_phases(const uint64_t* barrier, Phases& phases) { memcpy(&phases, barrier, sizeof phases); }
+void store_phases(uint64_t* barrier, Phases phases) {
+  if (phases.missing == 0 && phases.bytes == 0) {
+    phases.phase ^= 1;
+    phases.missing = phases.arrivals;
+  }
+  memcpy(barrier, &phases, sizeof phases);
+}
+
+// Bits 4 .. 6 of a place in shared memory, changed by bits 7 .. 9.
+uint32_t swizzled(uint32_t at) { return at ^ (at >> 7 & 7) << 4; }
+
+void run_tile_copy(const TileCopy& copy) {
+  constexpr int kColumns = 64;
+  const uint32_t place_of_tile = static_cast<uint32_t>(copy.to - shared_memory);
+  for (int r = 0; r < copy.map.tile_rows; r++) {
+    const int64_t row = int64_t{copy.row} + r;
+    for (int c = 0; c < kColumns; c++) {
+      const int64_t column = int64_t{copy.column} + c;
+      uint8_t* to = shared_memory + swizzled(place_of_tile + static_cast<uint32_t>(r * kColumns + c) * 2);
+      if (row < copy.map.rows && column < copy.map.columns) {
+        memcpy(to, copy.map.data + row * copy.map.row_bytes + column * 2, 2);
+      } else {
+        memset(to, 0, 2);
+      }
+    }
+  }
+  Phases phases;
+  load_phases(copy.barrier, phases);
+  phases.bytes -= copy.map.tile_rows * kColumns * 2;
+  store_phases(copy.barrier, phases);
+}
+
+bool phase_ended(uint64_t* barrier, uint32_t phase) {
+  for (size_t i = 0; i < tile_copies.size();) {
+    if (tile_copies[i].barrier != barrier) {
+      i++;
+      continue;
+    }
+    const TileCopy copy = tile_copies[i];
+    tile_copies.erase(tile_copies.begin() + static_cast<std::ptrdiff_t>(i));
+    run_tile_copy(copy);
+  }
+  Phases phases;
+  load_phases(barrier, phases);
+  return phases.phase != phase;
+}
+
 void run_block(int threads) {
   for (int i = 0; i < threads; i++) {
     fibers[i].state = kReady;
     fibers[i].waits = 0;
+    fibers[i].waited = false;
     fibers[i].group = 0;
     fibers[i].copies.clear();
   }
+  tile_copies.clear();
   for (int i = 0; i < threads / kLanes; i++) warps[i] = Warp{};
   memset(shared_memory, 0xff, static_cast<size_t>(shared_bytes_of_grid));
   while (true) {
     int waiting = 0;
     for (int i = 0; i < threads && failure == nullptr; i += kLanes) run_warp(i);
+    bool at_phase = false, moved = false;
+    for (int i = 0; i < threads && failure == nullptr; i++) {
+      if (fibers[i].state != kAtPhase) continue;
+      at_phase = true;
+      if (!phase_ended(fibers[i].barrier, fibers[i].phase)) continue;
+      fibers[i].state = kReady;
+      moved = true;
+    }
+    if (moved) continue;
+    if (failure == nullptr && at_phase) failure = "threads wait for the end of a phase that nobody ends";
     for (int i = 0; i < threads; i++) waiting += fibers[i].state == kAtBarrier;
     if (failure == nullptr && waiting != 0 && waiting != threads) failure = "threads wait at a barrier for threads that have ended";
+    if (failure == nullptr && waiting == 0) {
+      if (!tile_copies.empty()) failure = "a copy was not waited for";
+      for (int i = 0; i < threads / kLanes; i++) {
+        if (!warps[i].deferred.empty()) failure = "products were not waited for";
+      }
+    }
     if (failure != nullptr || waiting == 0) return;
     for (int i = 0; i < threads; i++) fibers[i].state = kReady;
   }
@@ -203,11 +293,13 @@ void wait_for(int generation) {
 
 }  // namespace
 
-void run_grid(const char* kernel, int64_t x, int64_t y, int64_t z, int threads, int64_t shared_bytes, void (*body)(void*), void* argument) {
+void run_grid(const char* kernel, int64_t x, int64_t y, int64_t z, int threads, int64_t shared_bytes, bool early, void (*body)(void*),
+              void* argument) {
   emulate_call(kernel);
   const std::lock_guard<std::mutex> lock(grids);
   require(shared_bytes >= 0 && shared_bytes <= kMostSharedBytes, "a block has at most 227 KB of shared memory");
   shared_bytes_of_grid = shared_bytes;
+  early_grid = early;
   require(threads >= kLanes && threads <= kMostThreads && threads % kLanes == 0, "a block has 32 to 1024 threads in whole warps");
   require(x >= 1 && x <= INT32_MAX && y >= 1 && y <= 65535 && z >= 1 && z <= 65535, "a grid has a size that no device takes");
   if (stacks == nullptr) make_fibers();
@@ -231,6 +323,8 @@ void barrier() {
   fibers[place.thread].state = kAtBarrier;
   pass_on();
 }
+
+void wait_for_previous() { fibers[place.thread].waited = true; }
 
 uint32_t exchange(uint32_t value, int from) {
   const int thread = place.thread;
@@ -282,7 +376,57 @@ void wait_copies(int left) {
   fiber.copies.erase(fiber.copies.begin(), fiber.copies.begin() + static_cast<std::ptrdiff_t>(done));
 }
 
+void make_phases(uint64_t* barrier, int arrivals) {
+  if (reinterpret_cast<uintptr_t>(barrier) % 8 != 0 || arrivals < 1) __builtin_trap();
+  Phases phases{0, static_cast<uint32_t>(arrivals) & 0x7fff, static_cast<uint32_t>(arrivals) & 0xffff, 0};
+  memcpy(barrier, &phases, sizeof phases);
+}
+
+void arrive(uint64_t* barrier, int bytes) {
+  Phases phases;
+  load_phases(barrier, phases);
+  if (phases.missing == 0) {
+    failure = "more threads arrive at a phase than it has";
+    leave();
+  }
+  phases.missing--;
+  phases.bytes += bytes;
+  store_phases(barrier, phases);
+}
+
+void wait_phase(uint64_t* barrier, int phase) {
+  if (phase_ended(barrier, static_cast<uint32_t>(phase))) return;
+  Fiber& fiber = fibers[place.thread];
+  fiber.barrier = barrier;
+  fiber.phase = static_cast<uint32_t>(phase);
+  fiber.state = kAtPhase;
+  leave();
+}
+
+void copy_tile(void* shared, const Map& map, int column, int row, uint64_t* barrier) {
+  if (shared_offset(shared) % 1024 != 0) __builtin_trap();
+  memset(shared, 0xff, static_cast<size_t>(map.tile_rows) * 128);
+  tile_copies.push_back({map, static_cast<uint8_t*>(shared), column, row, barrier});
+}
+
+void defer(std::function<void()> action) {
+  Warp& warp = warps[place.thread / kLanes];
+  warp.deferred.emplace_back(warp.deferred_group, std::move(action));
+}
+
+void end_deferred() { warps[place.thread / kLanes].deferred_group++; }
+
+void run_deferred(int left) {
+  Warp& warp = warps[place.thread / kLanes];
+  while (!warp.deferred.empty() && warp.deferred.front().first < warp.deferred_group - left) {
+    warp.deferred.front().second();
+    warp.deferred.erase(warp.deferred.begin());
+  }
+}
+
 uint8_t* launch_shared() { return shared_memory; }
+
+uint32_t shared_offset(const void* shared) { return static_cast<uint32_t>(static_cast<const uint8_t*>(shared) - shared_memory); }
 
 }  // namespace emulation
 }  // namespace qw::cuda

@@ -5,7 +5,7 @@
 //   codes   their low 2 bits (8 bytes: element e in byte e % 8, from bit 2 * (e / 8)), low 4 bits (16 bytes: elements e and e + 16 in
 //           byte e), or all 8
 //   high    where codes have 3 or 5 bits the last one (a word, bit e is element e's), where they have 6 two (as codes of 2 bits)
-//   scales  d, or d and m, in half precision; in formats of 256 columns what multiplies those
+//   scales  d, or d and m, in half precision; in formats of 256 columns what multiplies those; in groups of 128 columns one for 4 groups of 32
 //   supers  in formats of 256 columns, for each 8 groups: d, or d and dmin, in half precision
 // A lane takes a group: 16 bytes of 4-bit codes are one load, and 32 lanes load 512 bytes side by side.
 #pragma once
@@ -24,13 +24,14 @@ constexpr int kGroup = 32;
 template <int kType>
 struct Format;
 
-template <class B, int kBitsOfCode, int kScaleBytes, int kSuperBytes, bool kTwoScales, bool kHasOffset>
+template <class B, int kBitsOfCode, int kScaleBytes, int kSuperBytes, bool kTwoScales, bool kHasOffset, int kGroupsOfScale = 1>
 struct QuantizedFormat {
   using Block = B;
   static constexpr int kBits = kBitsOfCode;
   static constexpr int kCode = kBits == 8 ? 32 : kBits < 4 ? 8 : 16;
   static constexpr int kHigh = kBits == 6 ? 8 : kBits == 3 || kBits == 5 ? 4 : 0;
   static constexpr int kScale = kScaleBytes;
+  static constexpr int kScaleGroups = kGroupsOfScale;  // that share a scale
   static constexpr int kSuper = kSuperBytes;     // of 8 groups
   static constexpr bool kHalves = kTwoScales;    // 16 columns have a scale, not 32
   static constexpr bool kOffset = kHasOffset;    // value = scale * code + offset
@@ -51,9 +52,9 @@ template <> struct Format<kIQ4_NL> : QuantizedFormat<BlockIQ4_NL, 4, 2, 0, false
 template <> struct Format<kIQ4_XS> : QuantizedFormat<BlockIQ4_XS, 4, 1, 2, false, false> {};
 // With a zero point, which is kept beside the scale: offset = -scale * zero.
 template <> struct Format<kINT4_G32> : QuantizedFormat<BlockInt4<32>, 4, 4, 0, false, true> {};
-template <> struct Format<kINT4_G128> : QuantizedFormat<BlockInt4<128>, 4, 4, 0, false, true> {};
+template <> struct Format<kINT4_G128> : QuantizedFormat<BlockInt4<128>, 4, 4, 0, false, true, 4> {};
 template <> struct Format<kINT8_G32> : QuantizedFormat<BlockInt8<32>, 8, 4, 0, false, true> {};
-template <> struct Format<kINT8_G128> : QuantizedFormat<BlockInt8<128>, 8, 4, 0, false, true> {};
+template <> struct Format<kINT8_G128> : QuantizedFormat<BlockInt8<128>, 8, 4, 0, false, true, 4> {};
 
 constexpr bool is_float(int32_t type) { return type == kF32 || type == kF16 || type == kBF16; }
 // The same where a device asks, which calls no function of the host.
@@ -68,7 +69,8 @@ struct RowPlaces {
   using F = Format<kType>;
   int64_t high, scales, supers, end;
   QW_DEVICE explicit RowPlaces(int64_t groups)
-      : high(groups * F::kCode), scales(high + groups * F::kHigh), supers(scales + groups * F::kScale), end(supers + groups / 8 * F::kSuper) {}
+      : high(groups * F::kCode), scales(high + groups * F::kHigh),
+        supers(scales + groups / F::kScaleGroups * F::kScale), end(supers + groups / 8 * F::kSuper) {}
 };
 
 // Four numbers of 0 .. 127, less c.
@@ -95,80 +97,102 @@ struct Decoded {
   float offset[2];
 };
 
+// What a lane loads of a group, so that several groups can be on their way before one is decoded.
 template <int kType>
-QW_DEVICE void decode_codes(const uint8_t* row, const RowPlaces<kType>& places, int64_t group, uint32_t words[8]) {
+struct LoadedGroup {
   using F = Format<kType>;
-  if constexpr (F::kBits == 8) {
-    const Words4 a = load4(row + group * 32), b = load4(row + group * 32 + 16);
-    words[0] = a.x, words[1] = a.y, words[2] = a.z, words[3] = a.w, words[4] = b.x, words[5] = b.y, words[6] = b.z, words[7] = b.w;
-    return;
+  uint32_t codes[F::kCode / 4];
+  uint32_t high[F::kHigh == 8 ? 2 : 1];
+  uint32_t scale;
+  uint32_t super;
+};
+
+template <int kType>
+QW_DEVICE void load_group(const uint8_t* row, const RowPlaces<kType>& places, int64_t group, LoadedGroup<kType>& g) {
+  using F = Format<kType>;
+  if constexpr (F::kCode == 32) {
+    Words4 a, b;
+    load8_once(row + group * 32, a, b);
+    g.codes[0] = a.x, g.codes[1] = a.y, g.codes[2] = a.z, g.codes[3] = a.w;
+    g.codes[4] = b.x, g.codes[5] = b.y, g.codes[6] = b.z, g.codes[7] = b.w;
+  } else if constexpr (F::kCode == 16) {
+    const Words4 a = load4_once(row + group * 16);
+    g.codes[0] = a.x, g.codes[1] = a.y, g.codes[2] = a.z, g.codes[3] = a.w;
+  } else {
+    const Words2 a = load2_once(row + group * 8);
+    g.codes[0] = a.x, g.codes[1] = a.y;
   }
-  if constexpr (F::kCode == 16) {
-    const Words4 a = load4(row + group * 16);
-    const uint32_t c[4] = {a.x, a.y, a.z, a.w};
-    for (int i = 0; i < 4; i++) {
-      words[i] = c[i] & 0x0f0f0f0fu;
-      words[4 + i] = c[i] >> 4 & 0x0f0f0f0fu;
-    }
-  }
-  if constexpr (F::kCode == 8) {
-    const uint32_t even = load1(row + group * 8), odd = load1(row + group * 8 + 4);
-    for (int i = 0; i < 8; i++) words[i] = two_bits(even, odd, i);
-  }
-  if constexpr (F::kHigh == 4) {
-    const uint32_t high = load1(row + places.high + group * 4);
-    for (int i = 0; i < 8; i++) words[i] |= spread_bits(high >> 4 * i) << (F::kBits - 1);
-  }
+  if constexpr (F::kHigh == 4) g.high[0] = load1_once(row + places.high + group * 4);
   if constexpr (F::kHigh == 8) {
-    const uint32_t even = load1(row + places.high + group * 8), odd = load1(row + places.high + group * 8 + 4);
-    for (int i = 0; i < 8; i++) words[i] |= two_bits(even, odd, i) << 4;
+    const Words2 a = load2_once(row + places.high + group * 8);
+    g.high[0] = a.x, g.high[1] = a.y;
   }
-  constexpr uint32_t kMiddle = kType == kQ4_0 ? 8 : kType == kQ5_0 ? 16 : kType == kQ3_K ? 4 : kType == kQ6_K ? 32 : 0;
-  if constexpr (kMiddle != 0) {
-    for (int i = 0; i < 8; i++) words[i] = subtract_bytes(words[i], kMiddle);
-  }
-  if constexpr (kType == kIQ4_NL || kType == kIQ4_XS) {
-    for (int i = 0; i < 8; i++) words[i] = iq4_values(words[i]);
+  const uint8_t* scale = row + places.scales + group / F::kScaleGroups * F::kScale;
+  if constexpr (F::kScale == 4) g.scale = load1(scale);
+  if constexpr (F::kScale == 2) g.scale = load_half(scale);
+  if constexpr (F::kScale == 1) g.scale = *scale;
+  const uint8_t* super = row + places.supers + group / 8 * F::kSuper;
+  if constexpr (F::kSuper == 4) g.super = load1(super);
+  if constexpr (F::kSuper == 2) g.super = load_half(super);
+}
+
+template <int kType>
+QW_DEVICE void decode_codes(const LoadedGroup<kType>& g, uint32_t words[8]) {
+  using F = Format<kType>;
+  QW_UNROLL for (int i = 0; i < 8; i++) {
+    if constexpr (F::kCode == 32) words[i] = g.codes[i];
+    if constexpr (F::kCode == 16) words[i] = g.codes[i % 4] >> i / 4 * 4 & 0x0f0f0f0fu;
+    if constexpr (F::kCode == 8) words[i] = two_bits(g.codes[0], g.codes[1], i);
+    if constexpr (F::kHigh == 4) words[i] |= spread_bits(g.high[0] >> 4 * i) << (F::kBits - 1);
+    if constexpr (F::kHigh == 8) words[i] |= two_bits(g.high[0], g.high[1], i) << 4;
+    constexpr uint32_t kMiddle = kType == kQ4_0 ? 8 : kType == kQ5_0 ? 16 : kType == kQ3_K ? 4 : kType == kQ6_K ? 32 : 0;
+    if constexpr (kMiddle != 0) words[i] = subtract_bytes(words[i], kMiddle);
+    if constexpr (kType == kIQ4_NL || kType == kIQ4_XS) words[i] = iq4_values(words[i]);
   }
 }
 
-QW_DEVICE float half_at(const uint8_t* p) { return from_half(*reinterpret_cast<const uint16_t*>(p)); }
+QW_DEVICE float low_half(uint32_t word) { return from_half(static_cast<uint16_t>(word)); }
+QW_DEVICE float high_half(uint32_t word) { return from_half(static_cast<uint16_t>(word >> 16)); }
 
 template <int kType>
-QW_DEVICE void decode_scales(const uint8_t* row, const RowPlaces<kType>& places, int64_t group, Decoded& d) {
+QW_DEVICE void decode_scales(const LoadedGroup<kType>& g, Decoded& d) {
   using F = Format<kType>;
-  const uint8_t* s = row + places.scales + group * F::kScale;
   if constexpr (F::kSuper == 0) {
-    d.scale[0] = half_at(s);
+    d.scale[0] = low_half(g.scale);
     if constexpr (kType == kINT4_G32 || kType == kINT4_G128) {
-      d.offset[0] = -(d.scale[0] * static_cast<float>(s[2]));
+      d.offset[0] = -(d.scale[0] * static_cast<float>(g.scale >> 16 & 255));
     } else if constexpr (kType == kINT8_G32 || kType == kINT8_G128) {
-      d.offset[0] = -(d.scale[0] * static_cast<float>(static_cast<int8_t>(s[2])));
+      d.offset[0] = -(d.scale[0] * static_cast<float>(static_cast<int8_t>(g.scale >> 16)));
     } else if constexpr (F::kOffset) {
-      d.offset[0] = half_at(s + 2);
+      d.offset[0] = high_half(g.scale);
     }
   } else {
-    const uint8_t* super = row + places.supers + group / 8 * F::kSuper;
-    const float scale = half_at(super);
+    const float scale = low_half(g.super);
     if constexpr (kType == kQ2_K) {
-      const float minimum = half_at(super + 2);
-      for (int i = 0; i < 2; i++) {
-        d.scale[i] = scale * static_cast<float>(s[i] & 15);
-        d.offset[i] = -(minimum * static_cast<float>(s[i] >> 4));
+      const float minimum = high_half(g.super);
+      QW_UNROLL for (int i = 0; i < 2; i++) {
+        d.scale[i] = scale * static_cast<float>(g.scale >> 8 * i & 15);
+        d.offset[i] = -(minimum * static_cast<float>(g.scale >> (8 * i + 4) & 15));
       }
     } else if constexpr (F::kOffset) {
-      d.scale[0] = scale * static_cast<float>(s[0]);
-      d.offset[0] = -(half_at(super + 2) * static_cast<float>(s[1]));
+      d.scale[0] = scale * static_cast<float>(g.scale & 255);
+      d.offset[0] = -(high_half(g.super) * static_cast<float>(g.scale >> 8));
     } else {
-      for (int i = 0; i < F::kScale; i++) d.scale[i] = scale * static_cast<float>(static_cast<int8_t>(s[i]));
+      QW_UNROLL for (int i = 0; i < F::kScale; i++) d.scale[i] = scale * static_cast<float>(static_cast<int8_t>(g.scale >> 8 * i));
     }
   }
 }
 
 template <int kType>
+QW_DEVICE void decode(const LoadedGroup<kType>& g, Decoded& d) {
+  decode_codes<kType>(g, d.words);
+  decode_scales<kType>(g, d);
+}
+template <int kType>
 QW_DEVICE void decode(const uint8_t* row, const RowPlaces<kType>& places, int64_t group, Decoded& d) {
-  decode_codes<kType>(row, places, group, d.words);
-  decode_scales<kType>(row, places, group, d);
+  LoadedGroup<kType> g;
+  load_group<kType>(row, places, group, g);
+  decode<kType>(g, d);
 }
 
 // Bytes of a row; columns are whole blocks.

@@ -15,7 +15,11 @@
 #define QW_DEVICE __device__ __forceinline__
 #define QW_SHARED __shared__
 #define QW_LAUNCH_BOUNDS(threads) __launch_bounds__(threads, 1)
+// With registers for so many blocks of a multiprocessor.
+#define QW_LAUNCH_RESIDENT(threads, blocks) __launch_bounds__(threads, blocks)
 #define QW_UNROLL _Pragma("unroll")
+#define QW_UNROLL_TWO _Pragma("unroll 2")
+#define QW_ROLLED _Pragma("unroll 1")
 #else
 #include "cuda/emulation.h"
 
@@ -23,15 +27,24 @@
 #define QW_DEVICE inline
 #define QW_SHARED static
 #define QW_LAUNCH_BOUNDS(threads)
+#define QW_LAUNCH_RESIDENT(threads, blocks)
 #define QW_UNROLL
+#define QW_UNROLL_TWO
+#define QW_ROLLED
 #endif
 
 namespace qw::cuda {
 
 constexpr int kLanes = 32;
 
-struct Words4 {
+struct alignas(16) Words4 {
   uint32_t x, y, z, w;
+};
+struct alignas(8) Words2 {
+  uint32_t x, y;
+};
+struct alignas(8) Floats2 {
+  float x, y;
 };
 
 #if defined(__CUDACC__)
@@ -59,6 +72,12 @@ QW_DEVICE uint64_t bits_of(double value) { return static_cast<uint64_t>(__double
 QW_DEVICE double double_of(uint64_t bits) { return __longlong_as_double(static_cast<long long>(bits)); }
 QW_DEVICE float round_to_even(float value) { return rintf(value); }
 QW_DEVICE float exponential(float value) { return expf(value); }
+// 2^value within 2^-22, zero where it is below 2^-126.
+QW_DEVICE float power_of_two(float value) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(value));
+  return power;
+}
 QW_DEVICE double exponential(double value) { return exp(value); }
 // Of integers: their sum does not depend on the order. Returns what was there.
 QW_DEVICE int add_atomically(int* to, int value) { return atomicAdd(to, value); }
@@ -72,6 +91,75 @@ QW_DEVICE Words4 load4(const void* p) {
   return {v.x, v.y, v.z, v.w};
 }
 QW_DEVICE uint32_t load1(const void* p) { return __ldg(static_cast<const uint32_t*>(p)); }
+QW_DEVICE uint16_t load_half(const void* p) { return __ldg(static_cast<const unsigned short*>(p)); }
+// Of weights, which a step reads once: they take no place in the first cache, and leave the second one before activations and keys do.
+// Lanes side by side read whole sectors of 32 bytes with one instruction.
+QW_DEVICE uint64_t first_to_leave() {
+  uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+QW_DEVICE Words4 load4_once(const void* p) {
+  Words4 v;
+  asm volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0,%1,%2,%3}, [%4], %5;"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "l"(p), "l"(first_to_leave()));
+  return v;
+}
+QW_DEVICE Words2 load2_once(const void* p) {
+  Words2 v;
+  asm volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.v2.u32 {%0,%1}, [%2], %3;"
+               : "=r"(v.x), "=r"(v.y)
+               : "l"(p), "l"(first_to_leave()));
+  return v;
+}
+QW_DEVICE uint32_t load1_once(const void* p) {
+  uint32_t v;
+  asm volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.u32 %0, [%1], %2;" : "=r"(v) : "l"(p), "l"(first_to_leave()));
+  return v;
+}
+// 32 bytes: the first cache keeps the other half of each sector for the second instruction.
+QW_DEVICE void load8_once(const void* p, Words4& a, Words4& b) {
+  asm volatile("ld.global.nc.L1::evict_first.L2::cache_hint.v4.u32 {%0,%1,%2,%3}, [%4], %5;"
+               : "=r"(a.x), "=r"(a.y), "=r"(a.z), "=r"(a.w)
+               : "l"(p), "l"(first_to_leave()));
+  asm volatile("ld.global.nc.L1::evict_first.L2::cache_hint.v4.u32 {%0,%1,%2,%3}, [%4+16], %5;"
+               : "=r"(b.x), "=r"(b.y), "=r"(b.z), "=r"(b.w)
+               : "l"(p), "l"(first_to_leave()));
+}
+// Of what kernels before this one, or this one, wrote. The loads above may read what was there before the kernel began.
+QW_DEVICE Words4 read4(const void* p) {
+  const uint4 v = *static_cast<const uint4*>(p);
+  return {v.x, v.y, v.z, v.w};
+}
+QW_DEVICE Words2 read2(const void* p) {
+  const uint2 v = *static_cast<const uint2*>(p);
+  return {v.x, v.y};
+}
+QW_DEVICE void write2(void* p, const Words2& v) { *static_cast<uint2*>(p) = make_uint2(v.x, v.y); }
+
+// Programmatic dependent launch, from compute capability 9.0 on; nothing below. A kernel launched with launch_early may begin as soon as all
+// blocks of the one before it called let_next_begin or ended: until wait_for_previous returns it must neither read what other kernels
+// wrote nor write anything. As it has to wait for the one before it, which waited itself, all kernels before are complete then.
+QW_DEVICE void let_next_begin() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+QW_DEVICE void wait_for_previous() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+// Begins to bring memory to the second cache, where all kernels see the same; useful before wait_for_previous. Address and size are
+// multiples of 16 bytes.
+QW_DEVICE void prefetch(const void* p, uint32_t bytes) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "r"(bytes) : "memory");
+#endif
+}
+QW_DEVICE void store4(void* p, const Words4& v) { *static_cast<uint4*>(p) = make_uint4(v.x, v.y, v.z, v.w); }
+QW_DEVICE void store2(float* p, const Floats2& v) { *reinterpret_cast<float2*>(p) = make_float2(v.x, v.y); }
 
 // Shared memory whose size the launch tells, at an address that is a multiple of 1024.
 QW_DEVICE uint8_t* launch_shared() {
@@ -85,11 +173,36 @@ void launch_sharing(const Stream& stream, const char* name, void (*kernel)(P...)
                     int64_t shared_bytes, A... arguments) {
   // More than 48 KB must be asked for.
   if (shared_bytes > 48 << 10) {
-    check_launch(static_cast<int>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes))), name);
+    const int bytes = static_cast<int>(shared_bytes);
+    check_launch(static_cast<int>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes)), name);
   }
   kernel<<<dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z)), static_cast<unsigned>(threads),
            static_cast<size_t>(shared_bytes), static_cast<cudaStream_t>(stream.handle())>>>(arguments...);
   check_launch(static_cast<int>(cudaGetLastError()), name);
+}
+
+// As launch_sharing, of a kernel whose threads all call wait_for_previous. early: it may begin before the kernel before it ends, on devices
+// from compute capability 9.0 on. Behind a copy, and behind a kernel that does not call let_next_begin, it begins when that ended, and what
+// is launched in another way begins when this one ended.
+template <class... P, class... A>
+void launch_early(const Stream& stream, bool early, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int threads,
+                  int64_t shared_bytes, A... arguments) {
+  if (!early) return launch_sharing(stream, name, kernel, x, y, 1, threads, shared_bytes, arguments...);
+  if (shared_bytes > 48 << 10) {
+    const int bytes = static_cast<int>(shared_bytes);
+    check_launch(static_cast<int>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes)), name);
+  }
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(x), static_cast<unsigned>(y));
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
+  config.stream = static_cast<cudaStream_t>(stream.handle());
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  check_launch(static_cast<int>(cudaLaunchKernelEx(&config, kernel, arguments...)), name);
 }
 
 #else
@@ -163,6 +276,7 @@ QW_DEVICE float not_a_number() { return __builtin_nanf(""); }
 QW_DEVICE float infinity() { return __builtin_inff(); }
 QW_DEVICE float round_to_even(float value) { return std::nearbyint(value); }
 QW_DEVICE float exponential(float value) { return std::exp(value); }
+QW_DEVICE float power_of_two(float value) { return value < -126.f ? 0.f : std::exp2(value); }
 QW_DEVICE double exponential(double value) { return std::exp(value); }
 QW_DEVICE int add_atomically(int* to, int value) {
   const int before = *to;
@@ -187,13 +301,71 @@ QW_DEVICE uint32_t load1(const void* p) {
   return word;
 }
 
+QW_DEVICE uint16_t load_half(const void* p) {
+  if (reinterpret_cast<uintptr_t>(p) % 2 != 0) __builtin_trap();
+  uint16_t half;
+  memcpy(&half, p, 2);
+  return half;
+}
+QW_DEVICE Words4 load4_once(const void* p) { return load4(p); }
+QW_DEVICE Words2 load2_once(const void* p) {
+  if (reinterpret_cast<uintptr_t>(p) % 8 != 0) __builtin_trap();
+  Words2 words;
+  memcpy(&words, p, 8);
+  return words;
+}
+QW_DEVICE uint32_t load1_once(const void* p) { return load1(p); }
+QW_DEVICE void load8_once(const void* p, Words4& a, Words4& b) {
+  a = load4(p);
+  b = load4(static_cast<const uint8_t*>(p) + 16);
+}
+QW_DEVICE Words4 read4(const void* p) { return load4(p); }
+QW_DEVICE Words2 read2(const void* p) { return load2_once(p); }
+QW_DEVICE void write2(void* p, const Words2& v) {
+  if (reinterpret_cast<uintptr_t>(p) % 8 != 0) __builtin_trap();
+  memcpy(p, &v, 8);
+}
+
+QW_DEVICE void let_next_begin() {}
+QW_DEVICE void wait_for_previous() { emulation::wait_for_previous(); }
+QW_DEVICE void prefetch(const void* p, uint32_t bytes) {
+  if (reinterpret_cast<uintptr_t>(p) % 16 != 0 || bytes % 16 != 0) __builtin_trap();
+}
+
+QW_DEVICE void store2(float* p, const Floats2& v) {
+  if (reinterpret_cast<uintptr_t>(p) % 8 != 0) __builtin_trap();
+  memcpy(p, &v, 8);
+}
+QW_DEVICE void store4(void* p, const Words4& v) {
+  if (reinterpret_cast<uintptr_t>(p) % 16 != 0) __builtin_trap();
+  memcpy(p, &v, 16);
+}
+
 QW_DEVICE uint8_t* launch_shared() { return emulation::launch_shared(); }
 
 template <class... P, class... A>
-void launch_sharing(const Stream&, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads, int64_t shared_bytes,
-                    A... arguments) {
-  auto body = [&] { kernel(arguments...); };
-  emulation::run_grid(name, x, y, z, threads, shared_bytes, [](void* b) { (*static_cast<decltype(body)*>(b))(); }, &body);
+void launch_emulated(const Stream& stream, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads,
+                     int64_t shared_bytes, bool early, A... arguments) {
+  const auto run = [=] {
+    auto body = [&] { kernel(arguments...); };
+    emulation::run_grid(name, x, y, z, threads, shared_bytes, early, [](void* b) { (*static_cast<decltype(body)*>(b))(); }, &body);
+  };
+  if (auto* nodes = emulation::recorded(stream.handle())) {
+    nodes->emplace_back(run);
+    return;
+  }
+  emulation::catch_up();
+  run();
+}
+template <class... P, class... A>
+void launch_sharing(const Stream& stream, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads,
+                    int64_t shared_bytes, A... arguments) {
+  launch_emulated(stream, name, kernel, x, y, z, threads, shared_bytes, false, arguments...);
+}
+template <class... P, class... A>
+void launch_early(const Stream& stream, bool, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int threads,
+                  int64_t shared_bytes, A... arguments) {
+  launch_emulated(stream, name, kernel, x, y, 1, threads, shared_bytes, true, arguments...);
 }
 
 #endif

@@ -14,15 +14,26 @@ int64_t segment_bytes(int32_t type, int64_t rows, int64_t columns);
 // Takes segment_bytes of the arena. order: see ColumnOrder; null for none.
 void add_segment(Weight& weight, int32_t type, int64_t rows, const int32_t* order, Arena& arena);
 // Sends `bytes` bytes of the staging's host memory, rows of a segment in the file's format, and lays them out on the device. The staging may
-// be filled again after wait_staging.
+// be filled again when its stream was waited for.
 void pack_rows(const Weight& weight, int64_t segment, int64_t first_row, int64_t rows, Staging& staging, int64_t bytes);
+
+// Memory of the device that operations take beside what was made for them, at most: of a decoder with so many bytes of activations, over
+// such a cache.
+int64_t scratch_bytes(const Backend& backend, int64_t activation_bytes, const KvPages& kv, bool sparse);
 
 void embed(Backend& backend, const Weight& table, const BatchView& batch, Buffer& x);
 void rms_norm(Backend& backend, Buffer& x, int64_t rows, Buffer& gain, float epsilon, Buffer& y);
+void check_norm(const Buffer& x, int64_t rows, const Buffer& gain, const Buffer& y);
+void check_swiglu(const Buffer& x, int64_t rows, const Buffer& out);
 void linear(Backend& backend, Buffer& x, int64_t rows, const Weight& w, Buffer* bias, bool add, Buffer& y);
-void route(Backend& backend, Buffer& scores, int64_t rows, RoutingView routing);
-void expert_linear(Backend& backend, Buffer& x, const RoutingView& routing, const Weight& w, Buffer& y);
-void expert_linear_add(Backend& backend, Buffer& x, const RoutingView& routing, const Weight& w, Buffer& y);
+// rms_norm and linear, swiglu and linear with `add`, for few tokens in fewer kernels. What normed and gated have afterwards is not defined.
+void norm_linear(Backend& backend, Buffer& x, int64_t rows, Buffer& gain, float epsilon, Buffer& normed, const Weight& w, Buffer* bias,
+                 Buffer& y);
+void swiglu_linear_add(Backend& backend, Buffer& x, int64_t rows, Buffer& gated, const Weight& w, Buffer& y);
+// The pairs are on the device when it returns, and on the host when it looks at the routing; their number is on the host at once.
+void route(Backend& backend, Buffer& scores, int64_t rows, Buffer& routing);
+void expert_linear(Backend& backend, Buffer& x, Buffer& routing, const Weight& w, Buffer& y);
+void expert_linear_add(Backend& backend, Buffer& x, Buffer& routing, const Weight& w, Buffer& y);
 void sigmoid_gate(Backend& backend, Buffer& x, int64_t rows, Buffer& gate);
 void swiglu(Backend& backend, Buffer& x, int64_t rows, Buffer& out);
 void relu(Backend& backend, Buffer& x, int64_t rows);
@@ -53,7 +64,6 @@ struct SentBatch {
   const int32_t* pages;        // of sequence b from b * page_stride on
   int64_t page_stride;
 };
-// page_tokens: tokens of a page, so that only pages in use are sent
 SentBatch send_batch(Backend& backend, const BatchView& batch);
 
 inline void check_rows(const Buffer& buffer, int64_t rows, int64_t columns, const char* message) {

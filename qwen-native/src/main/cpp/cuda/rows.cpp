@@ -3,6 +3,8 @@
 
 #include "cuda/formats.h"
 #include "cuda/ops.h"
+#include "cuda/row_values.h"
+#include "cuda/steps.h"
 
 namespace qw::cuda {
 namespace {
@@ -41,19 +43,17 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) embed_rows(Segment run, int64_t columns, co
   }
 }
 
-QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) norm_rows(const float* x, int64_t columns, const float* gain, float epsilon, float* y) {
-  QW_SHARED float sums[kThreads / kLanes];
+QW_KERNEL QW_LAUNCH_BOUNDS(kNormThreads) norm_rows(const float* x, int columns, const float* gain, float epsilon, float* y) {
+  QW_SHARED float parts[kNormWarps];
+  let_next_begin();
+  wait_for_previous();
   const float* from = x + block_x() * columns;
   float* to = y + block_x() * columns;
-  float sum = 0;
-  for (int64_t i = thread_index(); i < columns; i += kThreads) sum = fma(from[i], from[i], sum);
-  sum = sum_of_lanes(sum);
-  if (lane_index() == 0) sums[thread_index() / kLanes] = sum;
+  const float part = part_of_squares(from, columns);
+  if (lane_index() == 0) parts[thread_index() / kLanes] = part;
   barrier();
-  float total = 0;
-  for (int i = 0; i < kThreads / kLanes; i++) total += sums[i];
-  const float scale = inverse_root(total / static_cast<float>(columns) + epsilon);
-  for (int64_t i = thread_index(); i < columns; i += kThreads) to[i] = from[i] * scale * gain[i];
+  const float factor = norm_factor(parts, columns, epsilon);
+  for (int i = thread_index(); i < columns; i += kNormThreads) to[i] = from[i] * factor * gain[i];
 }
 
 QW_DEVICE float sigmoid(float x) { return 1.f / (1.f + exponential(-x)); }
@@ -69,8 +69,7 @@ struct Elementwise {
 
 struct SwiGlu {
   static QW_DEVICE float value(const Elementwise& args, int64_t row, int64_t column) {
-    const float gate = args.a[row * args.a_stride + column];
-    return gate / (1.f + exponential(-gate)) * args.a[row * args.a_stride + args.columns + column];
+    return gated_value(args.a[row * args.a_stride + column], args.a[row * args.a_stride + args.columns + column]);
   }
 };
 struct SigmoidGate {
@@ -87,6 +86,8 @@ struct Relu {
 
 template <class Operation>
 QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) element_by_element(Elementwise args) {
+  let_next_begin();
+  wait_for_previous();
   for (int64_t row = block_y(); row < args.rows; row += kMostRows) {
     for (int64_t i = block_x() * kBlockColumns + thread_index(); i < args.columns && i < (block_x() + 1) * kBlockColumns; i += kThreads) {
       args.to[row * args.columns + i] = Operation::value(args, row, i);
@@ -97,8 +98,9 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) element_by_element(Elementwise args) {
 template <class Operation>
 void launch_elements(Backend& backend, const char* name, const Elementwise& args) {
   if (args.rows == 0) return;
-  launch(backend.context->stream, name, element_by_element<Operation>, divide_up(args.columns, kBlockColumns), std::min(args.rows, kMostRows), 1,
-         kThreads, args);
+  const Context& context = *backend.context;
+  launch_early(context.stream, context.info.early, name, element_by_element<Operation>, divide_up(args.columns, kBlockColumns),
+               std::min(args.rows, kMostRows), kThreads, 0, args);
 }
 
 QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) gather_rows(const float* x, int64_t columns, const int32_t* rows, float* out) {
@@ -109,6 +111,7 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) gather_rows(const float* x, int64_t columns
 }  // namespace
 
 SentBatch send_batch(Backend& backend, const BatchView& batch) {
+  if (const SentBatch* prepared = backend.steps->batch(batch)) return *prepared;
   std::vector<int32_t>& ints = backend.ints;
   ints.assign(batch.ids, batch.ids + batch.tokens);
   ints.insert(ints.end(), batch.slots, batch.slots + batch.tokens);
@@ -126,6 +129,7 @@ void embed(Backend& backend, const Weight& table, const BatchView& batch, Buffer
   }
   for (const ColumnOrder& order : table.orders) require(order.empty(), "the columns of an embedding have another order");
   if (batch.tokens == 0) return;
+  backend.steps->limit_ids(table.rows);
   const SentBatch sent = send_batch(backend, batch);
   float* to = x.write(batch.tokens);
   for (const Segment& run : table.runs) {
@@ -135,19 +139,29 @@ void embed(Backend& backend, const Weight& table, const BatchView& batch, Buffer
   }
 }
 
-void rms_norm(Backend& backend, Buffer& x, int64_t rows, Buffer& gain, float epsilon, Buffer& y) {
+void check_norm(const Buffer& x, int64_t rows, const Buffer& gain, const Buffer& y) {
   check_rows(x, rows, gain.columns, "x does not fit the norm");
   check_rows(y, rows, gain.columns, "y does not fit the norm");
   require(!gain.discarded && gain.rows == 1, "the gain of a norm is one row");
+}
+
+void rms_norm(Backend& backend, Buffer& x, int64_t rows, Buffer& gain, float epsilon, Buffer& y) {
+  check_norm(x, rows, gain, y);
   if (rows == 0) return;
   const float* from = x.read(rows);
   const float* factors = gain.read(1);
-  launch(backend.context->stream, "rms_norm", norm_rows, rows, 1, 1, kThreads, from, gain.columns, factors, epsilon, y.write(rows));
+  const Context& context = *backend.context;
+  launch_early(context.stream, context.info.early, "rms_norm", norm_rows, rows, 1, kNormThreads, 0, from, static_cast<int>(gain.columns),
+               factors, epsilon, y.write(rows));
+}
+
+void check_swiglu(const Buffer& x, int64_t rows, const Buffer& out) {
+  check_rows(x, rows, 2 * out.columns, "x does not fit the gated unit");
+  check_rows(out, rows, out.columns, "out does not fit the gated unit");
 }
 
 void swiglu(Backend& backend, Buffer& x, int64_t rows, Buffer& out) {
-  check_rows(x, rows, 2 * out.columns, "x does not fit the gated unit");
-  check_rows(out, rows, out.columns, "out does not fit the gated unit");
+  check_swiglu(x, rows, out);
   const float* from = x.read(rows);
   launch_elements<SwiGlu>(backend, "swiglu", {from, x.columns, nullptr, out.write(rows), rows, out.columns});
 }

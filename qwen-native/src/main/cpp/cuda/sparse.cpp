@@ -1,16 +1,13 @@
 // Attention to chosen keys, and the choice. The device weighs keys and attends; what is sorted and listed is sorted and listed on the host.
 #include <cmath>
 
-#include "cuda/attention.h"
+#include "cuda/flash.h"
 
 namespace qw::cuda {
 namespace {
 
 constexpr int kThreads = 256;
 constexpr int64_t kPanelKeys = 16;
-// Of the lists of one launch, and of the weights of one launch.
-constexpr int64_t kMostTiles = 4 << 20;
-constexpr int64_t kMostWeightBytes = 256 << 20;
 
 // Runs and heads that are weighed together.
 struct WeighPiece {
@@ -124,9 +121,14 @@ int64_t queries_of(const Run& run) { return std::min<int64_t>(kChoosingQueries, 
 struct ChosenPieces {
   const AttentionCall& call;
   const AttendArgs& args;
-  std::vector<int32_t> pieces;
-  std::vector<int32_t> tiles;
-  std::vector<uint32_t> masks;
+  const bool flash = flash_serves(args.kv);
+  const int64_t width = flash ? 32 : tile_keys(call.shape.head_size);  // keys of a mask
+  const size_t masks_of_tile = flash ? 2 : 1;
+  std::vector<int32_t> pieces{};
+  std::vector<int32_t> tiles{};
+  std::vector<uint32_t> masks{};
+
+  int32_t tile_count() const { return static_cast<int32_t>(tiles.size() / (1 + masks_of_tile)); }
 
   void run() {
     const int64_t count = static_cast<int64_t>(pieces.size()) / kPieceInts;
@@ -134,15 +136,19 @@ struct ChosenPieces {
     Backend& backend = call.backend;
     const int32_t* sent = backend.attend_pieces.send(backend.context, pieces);
     const int32_t* keys = backend.chosen_pieces.send(backend.context, tiles);
-    launch_pieces(backend.context->stream, args, sent, count, reinterpret_cast<const ChosenTile*>(keys));
+    if (flash) {
+      launch_flash_prefill(backend.context->stream, args, backend.fine, sent, count, reinterpret_cast<const FlashTile*>(keys));
+    } else {
+      launch_pieces(backend.context->stream, args, sent, count, reinterpret_cast<const ChosenTile*>(keys));
+    }
     pieces.clear();
     tiles.clear();
   }
 
   // Masks of the keys of a block of tokens at the positions begin .. end - 1.
   void set_masks(const int32_t* found, int64_t most_columns, int64_t begin, int64_t end) {
-    const int64_t width = tile_keys(call.shape.head_size);
-    masks.assign(static_cast<size_t>(divide_up(end, width)), found[0] < 0 ? ~0u : 0u);
+    const int64_t tile_width = width * static_cast<int64_t>(masks_of_tile);
+    masks.assign(static_cast<size_t>(divide_up(end, tile_width)) * masks_of_tile, found[0] < 0 ? ~0u : 0u);
     if (found[0] < 0) return;
     const int32_t* diagonals = found + 2 + most_columns;
     for (int64_t i = 0; i < found[1] && diagonals[i] < end; i++) {
@@ -159,13 +165,13 @@ struct ChosenPieces {
     const int64_t end = std::min<int64_t>(run.end, begin + kBlockTokens);
     const int64_t cached = call.batch.cached[run.sequence];
     set_masks(found, most_columns, cached + begin, cached + end);
-    const int32_t first = static_cast<int32_t>(tiles.size() / 2);
-    for (size_t i = 0; i < masks.size(); i++) {
-      if (masks[i] == 0) continue;
-      tiles.push_back(static_cast<int32_t>(i));
-      tiles.push_back(static_cast<int32_t>(masks[i]));
+    const int32_t first = tile_count();
+    for (size_t i = 0; i < masks.size(); i += masks_of_tile) {
+      if ((masks[i] | masks[i + masks_of_tile - 1]) == 0) continue;
+      tiles.push_back(static_cast<int32_t>(i / masks_of_tile));
+      for (size_t k = i; k < i + masks_of_tile; k++) tiles.push_back(static_cast<int32_t>(masks[k]));
     }
-    const int64_t rows = piece_rows(call.shape.head_size);
+    const int64_t rows = flash ? flash_prefill_rows(args.kv, call.backend.fine) : piece_rows(call.shape.head_size);
     for (int64_t t = begin; t < end; t += rows) {
       AttendPiece piece{};
       piece.sequence = run.sequence;
@@ -177,11 +183,11 @@ struct ChosenPieces {
       piece.split_end = static_cast<int32_t>(divide_up(cached + t + std::min(rows, end - t), kSplitKeys));
       piece.part = -1;
       piece.chosen = first;
-      piece.masks = static_cast<int32_t>(tiles.size() / 2) - first;
+      piece.masks = tile_count() - first;
       const int32_t* values = reinterpret_cast<const int32_t*>(&piece);
       pieces.insert(pieces.end(), values, values + kPieceInts);
     }
-    if (static_cast<int64_t>(tiles.size()) >= 2 * kMostTiles) this->run();
+    if (tile_count() >= kMostTiles) this->run();
   }
 };
 
@@ -191,7 +197,7 @@ void attend_chosen(const AttentionCall& call, const AttendArgs& args, const Choi
   for (int64_t r = 0; r < choice.runs; r++) {
     for (int64_t h = 0; h < choice.heads; h++) choice.check_choice(r, h, run_length(call, choice.run[r]));
   }
-  ChosenPieces chosen{call, args, {}, {}, {}};
+  ChosenPieces chosen{call, args};
   for (int64_t r = 0; r < choice.runs; r++) {
     const Run& run = choice.run[r];
     for (int64_t h = 0; h < choice.heads; h++) {

@@ -12,6 +12,8 @@
 
 #if defined(__CUDACC__)
 #include <cuda_bf16.h>
+#else
+#include <vector>
 #endif
 
 namespace qw::cuda {
@@ -46,6 +48,17 @@ QW_DEVICE void multiply_int8(int (&d)[4], const uint32_t (&a)[4], const uint32_t
   asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+// d = c + a · b; with k = 16 a has two registers and b one.
+QW_DEVICE void multiply_int8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const int (&c)[4]) {
+  asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%10,%11,%12,%13};"
+               : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(c[0]), "r"(c[1]), "r"(c[2]), "r"(c[3]));
+}
+QW_DEVICE void multiply_int8(int (&d)[4], uint32_t a0, uint32_t a1, uint32_t b, const int (&c)[4]) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%7,%8,%9,%10};"
+               : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+               : "r"(a0), "r"(a1), "r"(b), "r"(c[0]), "r"(c[1]), "r"(c[2]), "r"(c[3]));
 }
 
 // Four matrices of 8 x 8 elements of 16 bits from shared memory; lanes 8 i .. 8 i + 7 name the rows (16 bytes each) of matrix i, and
@@ -94,7 +107,7 @@ struct Product {
 template <class Sum, int kPerWord, class Value>
 void multiply_fragments(void* const* lanes, Value value) {
   constexpr int kHalf = 4 * kPerWord;
-  Sum a[16][2 * kHalf], b[8][2 * kHalf];
+  Sum a[16][2 * kHalf], b[2 * kHalf][8], d[16][8];
   for (int lane = 0; lane < kLanes; lane++) {
     const auto& p = *static_cast<const Product<Sum>*>(lanes[lane]);
     const int g = lane / 4, t = lane % 4;
@@ -103,27 +116,41 @@ void multiply_fragments(void* const* lanes, Value value) {
         const int k = upper * kHalf + t * kPerWord + i;
         a[g][k] = value(p.a[2 * upper], i);
         a[g + 8][k] = value(p.a[2 * upper + 1], i);
-        b[g][k] = value(p.b[upper], i);
+        b[k][g] = value(p.b[upper], i);
       }
     }
+    for (int i = 0; i < 4; i++) d[g + i / 2 * 8][2 * t + i % 2] = p.d[i];
+  }
+  // Columns side by side are one vector of the host.
+  for (int row = 0; row < 16; row++) {
+    Sum sums[8];
+    memcpy(sums, d[row], sizeof sums);
+    for (int k = 0; k < 2 * kHalf; k++) {
+      for (int column = 0; column < 8; column++) sums[column] += a[row][k] * b[k][column];
+    }
+    memcpy(d[row], sums, sizeof sums);
   }
   for (int lane = 0; lane < kLanes; lane++) {
     const auto& p = *static_cast<const Product<Sum>*>(lanes[lane]);
-    for (int i = 0; i < 4; i++) {
-      const Sum* row = a[lane / 4 + i / 2 * 8];
-      const Sum* column = b[lane % 4 * 2 + i % 2];
-      Sum sum = p.d[i];
-      for (int k = 0; k < 2 * kHalf; k++) sum += row[k] * column[k];
-      p.d[i] = sum;
-    }
+    for (int i = 0; i < 4; i++) p.d[i] = d[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
   }
 }
 
 inline void multiply_bf16(void* const* lanes) {
   multiply_fragments<float, 2>(lanes, [](uint32_t word, int i) { return from_bf16(static_cast<uint16_t>(word >> 16 * i)); });
 }
+// Half a million conversions for each tile of attention: by a table.
+inline const float* halves() {
+  static const std::vector<float> all = [] {
+    std::vector<float> values(1 << 16);
+    for (size_t i = 0; i < values.size(); i++) values[i] = from_half(static_cast<uint16_t>(i));
+    return values;
+  }();
+  return all.data();
+}
 inline void multiply_half(void* const* lanes) {
-  multiply_fragments<float, 2>(lanes, [](uint32_t word, int i) { return from_half(static_cast<uint16_t>(word >> 16 * i)); });
+  const float* all = halves();
+  multiply_fragments<float, 2>(lanes, [all](uint32_t word, int i) { return all[static_cast<uint16_t>(word >> 16 * i)]; });
 }
 inline void multiply_int8(void* const* lanes) {
   multiply_fragments<int, 4>(lanes, [](uint32_t word, int i) { return static_cast<int8_t>(word >> 8 * i); });
@@ -160,6 +187,14 @@ QW_DEVICE void multiply_half(float (&d)[4], const uint32_t (&a)[4], const uint32
 QW_DEVICE void multiply_int8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   emulation::Product<int> product{d, a, b};
   emulation::together(&product, emulation::multiply_int8);
+}
+QW_DEVICE void multiply_int8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const int (&c)[4]) {
+  for (int i = 0; i < 4; i++) d[i] = c[i];
+  multiply_int8(d, a, b);
+}
+QW_DEVICE void multiply_int8(int (&d)[4], uint32_t a0, uint32_t a1, uint32_t b, const int (&c)[4]) {
+  const uint32_t a[4] = {a0, a1, 0, 0}, of_b[2] = {b, 0};
+  multiply_int8(d, a, of_b, c);
 }
 QW_DEVICE void load_matrices(uint32_t (&m)[4], const void* row) {
   if (reinterpret_cast<uintptr_t>(row) % 16 != 0) __builtin_trap();

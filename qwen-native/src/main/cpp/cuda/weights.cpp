@@ -164,7 +164,9 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) pack_groups(PackArgs args) {
     }
   }
   if constexpr (F::kHigh == 8) put_two_bits(codes, 4, to + places.high + group * 8);
-  put_scales(block, j, to + places.scales + group * F::kScale, to + places.supers + group / 8 * F::kSuper);
+  if (j % F::kScaleGroups == 0) {
+    put_scales(block, j, to + places.scales + group / F::kScaleGroups * F::kScale, to + places.supers + group / 8 * F::kSuper);
+  }
 }
 
 // A thread copies 16 bytes of a row of floating point; what is behind its end becomes zero.
@@ -197,7 +199,7 @@ int64_t row_bytes(int32_t type, int64_t columns) {
     const int64_t groups = columns / kGroup;
     with_quantized(type, [&](auto t) {
       using F = Format<decltype(t)::value>;
-      bytes = plus(times(groups, F::kCode + F::kHigh + F::kScale), groups / 8 * F::kSuper);
+      bytes = plus(times(groups, F::kCode + F::kHigh), groups / F::kScaleGroups * F::kScale + groups / 8 * F::kSuper);
     });
   }
   return plus(bytes, 15) / 16 * 16;
@@ -238,10 +240,16 @@ void pack_rows(const Weight& weight, int64_t index, int64_t first_row, int64_t r
   const Segment& segment = weight.segments[static_cast<size_t>(index)];
   require(first_row >= 0 && rows >= 1 && rows <= segment.rows && first_row <= segment.rows - rows, "rows outside the segment");
   require(times(rows, segment.file_row_bytes) == bytes && bytes <= staging.host.bytes(), "the rows have another size");
-  staging.context->stream.copy_to_device(staging.device.data(), staging.host.data(), bytes);
-  const PackArgs args{staging.device.data(), segment.file_row_bytes, segment.data + first_row * segment.row_bytes, segment.row_bytes, rows,
-                      weight.columns};
-  const Stream& stream = staging.context->stream;
+  uint8_t* to = segment.data + first_row * segment.row_bytes;
+  if (is_float(segment.type) && segment.row_bytes == segment.file_row_bytes) {
+    // As in the file.
+    staging.stream.copy_to_device(to, staging.host.data(), bytes);
+    return;
+  }
+  if (staging.device.data() == nullptr) staging.device = DeviceMemory(staging.context, staging.host.bytes());
+  staging.stream.copy_to_device(staging.device.data(), staging.host.data(), bytes);
+  const PackArgs args{staging.device.data(), segment.file_row_bytes, to, segment.row_bytes, rows, weight.columns};
+  const Stream& stream = staging.stream;
   if (is_float(segment.type)) {
     launch(stream, "pack_floats", pack_floats, divide_up(rows * (segment.row_bytes / 16), kThreads), 1, 1, kThreads, args);
   } else {
@@ -249,7 +257,6 @@ void pack_rows(const Weight& weight, int64_t index, int64_t first_row, int64_t r
       launch(stream, "pack_groups", pack_groups<decltype(t)::value>, divide_up(rows * (weight.columns / kGroup), kThreads), 1, 1, kThreads, args);
     });
   }
-  staging.taken.set(stream);
 }
 
 }  // namespace qw::cuda

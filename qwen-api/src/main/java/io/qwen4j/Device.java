@@ -10,7 +10,9 @@ public enum Device {
     CPU,
     /**
      * The CUDA kernels, on an NVIDIA device of compute capability 8.0 or higher; loading fails with {@link BackendUnavailableException} where
-     * there is none, and with {@link InsufficientMemoryException} where the model does not fit into its memory.
+     * there is none or the model is of a kind without kernels, and with {@link InsufficientMemoryException} where it does not fit into its
+     * memory. What {@link LoadOptions} leaves open is then fitted to it first: a shorter context, smaller prefill slices, an INT8 cache, in
+     * this order; each step is a line of the log.
      */
     CUDA
 }

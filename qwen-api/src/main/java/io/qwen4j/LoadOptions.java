@@ -10,10 +10,12 @@ import org.jspecify.annotations.Nullable;
  * @param instructionSet the highest instruction set the CPU kernels may use; null for the best of this machine
  * @param threads compute threads, or 0 for the property {@code qwen4j.threads}, else one per available processor
  * @param contextLength longest sequence (prompt and answer) in tokens; one that does not fit in memory is refused. 0 takes the model's own, at
- *     most 32,768 unless {@code yarn} or {@code dualChunk} extends it, shortened to no less than 2,048 where memory requires it
+ *     most 32,768 unless {@code yarn} or {@code dualChunk} extends it, shortened to no less than 2,048 where memory requires it and {@code
+ *     cacheTokens} is 0 too
  * @param cacheTokens tokens that the KV cache holds for all requests together, or 0 for one full context
  * @param activations how finely activations are rounded where they meet quantized weights
- * @param kvCache storage of keys and values; {@link KvCacheType#INT8} halves the memory of long contexts
+ * @param kvCache storage of keys and values; {@link KvCacheType#INT8} halves the memory of long contexts. Null takes F16, and INT8 on a
+ *     device whose memory does not suffice with the shortest context and the smallest prefill slices
  * @param quantization type to which weight matrices are converted while loading; null keeps the types of the file. Norms and biases stay F32;
  *     a row that is no whole number of blocks gets the fallback type of the GGUF convention (Q4_K becomes Q5_0, and so on), and the
  *     output layer keeps at least Q6_K; see {@link ModelFiles#quantize}
@@ -22,7 +24,8 @@ import org.jspecify.annotations.Nullable;
  * @param dualChunk how Dual Chunk Attention extends positions; null takes what the files state. Of a model whose files state none, the own
  *     length becomes four times the length it was trained for
  * @param sparsePrefill how long prompts are prefilled with sparse attention; null for attention to all keys, whatever the files say
- * @param prefillSlice most prompt tokens computed in one step, 1 to 4096; cancellation waits for at most one slice
+ * @param prefillSlice most prompt tokens computed in one step, 1 to 4096; cancellation waits for at most one slice. 0 takes 512, and down to
+ *     64 on a device whose memory does not suffice with the shortest context
  * @param maxConcurrent most requests computed at a time, 1 to 256; further ones wait in the queue
  * @param queueLimit most requests that wait; one more is refused with {@link QueueFullException}
  * @param checkValues whether weights are searched for NaN and infinity while loading
@@ -36,7 +39,7 @@ public record LoadOptions(
         int contextLength,
         int cacheTokens,
         ActivationPrecision activations,
-        KvCacheType kvCache,
+        @Nullable KvCacheType kvCache,
         @Nullable WeightType quantization,
         @Nullable Yarn yarn,
         @Nullable DualChunk dualChunk,
@@ -54,7 +57,6 @@ public record LoadOptions(
     public LoadOptions {
         Objects.requireNonNull(device, "device");
         Objects.requireNonNull(activations, "activations");
-        Objects.requireNonNull(kvCache, "kvCache");
         Objects.requireNonNull(limits, "limits");
         Objects.requireNonNull(progress, "progress");
         if (quantization != null && !quantization.isGguf()) {
@@ -63,7 +65,7 @@ public record LoadOptions(
         Checks.range("threads", threads, 0, 1024);
         Checks.range("contextLength", contextLength, 0, Integer.MAX_VALUE);
         Checks.range("cacheTokens", cacheTokens, 0, Integer.MAX_VALUE);
-        Checks.range("prefillSlice", prefillSlice, 1, 4096);
+        Checks.range("prefillSlice", prefillSlice, 0, 4096);
         Checks.range("maxConcurrent", maxConcurrent, 1, 256);
         Checks.range("queueLimit", queueLimit, 0, 1_000_000);
     }
@@ -85,12 +87,12 @@ public record LoadOptions(
         private int contextLength;
         private int cacheTokens;
         private ActivationPrecision activations = ActivationPrecision.INT8;
-        private KvCacheType kvCache = KvCacheType.F16;
+        private @Nullable KvCacheType kvCache;
         private @Nullable WeightType quantization;
         private @Nullable Yarn yarn;
         private @Nullable DualChunk dualChunk;
         private @Nullable SparsePrefill sparsePrefill;
-        private int prefillSlice = 512;
+        private int prefillSlice;
         private int maxConcurrent = 8;
         private int queueLimit = 256;
         private boolean checkValues;
@@ -168,10 +170,10 @@ public record LoadOptions(
         /**
          * Sets the storage of keys and values. {@link KvCacheType#INT8} needs little more than half the memory of F16, the default.
          *
-         * @param type the type
+         * @param type the type, or null for F16, and INT8 where a device has no memory for it
          * @return this builder
          */
-        public Builder kvCache(KvCacheType type) {
+        public Builder kvCache(@Nullable KvCacheType type) {
             this.kvCache = type;
             return this;
         }
@@ -223,7 +225,7 @@ public record LoadOptions(
         /**
          * Sets the size of a prefill step.
          *
-         * @param tokens 1 to 4096
+         * @param tokens 1 to 4096, or 0 for 512, and fewer where a device has no memory for it
          * @return this builder
          */
         public Builder prefillSlice(int tokens) {

@@ -37,7 +37,7 @@ class RequestChecksTest {
     void loadOptionsOutsideTheirRangesAreRefused() {
         refused(() -> LoadOptions.builder().threads(-1).build());
         refused(() -> LoadOptions.builder().contextLength(-1).build());
-        refused(() -> LoadOptions.builder().prefillSlice(0).build());
+        refused(() -> LoadOptions.builder().prefillSlice(-1).build());
         refused(() -> LoadOptions.builder().maxConcurrent(0).build());
         refused(() -> LoadOptions.builder().queueLimit(-1).build());
         refused(() -> new ModelLimits(0, 1, 1, 1, 1, 1));

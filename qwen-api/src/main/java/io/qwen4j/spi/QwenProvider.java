@@ -1,5 +1,6 @@
 package io.qwen4j.spi;
 
+import io.qwen4j.BackendInfo;
 import io.qwen4j.ChatTemplate;
 import io.qwen4j.LoadOptions;
 import io.qwen4j.Message;
@@ -39,6 +40,13 @@ public interface QwenProvider {
     static QwenProvider instance() {
         return Holder.find();
     }
+
+    /**
+     * Implements {@link BackendInfo#all()}.
+     *
+     * @return the backends, in the order in which they are tried
+     */
+    List<BackendInfo> backends();
 
     /**
      * Implements {@link QwenModel#load(Path, LoadOptions)}.

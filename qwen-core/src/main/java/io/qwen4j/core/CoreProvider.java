@@ -1,5 +1,6 @@
 package io.qwen4j.core;
 
+import io.qwen4j.BackendInfo;
 import io.qwen4j.ChatTemplate;
 import io.qwen4j.LoadOptions;
 import io.qwen4j.Message;
@@ -15,6 +16,7 @@ import io.qwen4j.Tokenizer;
 import io.qwen4j.WeightType;
 import io.qwen4j.core.chat.JinjaChatTemplate;
 import io.qwen4j.core.chat.TemplateLoader;
+import io.qwen4j.core.engine.Backends;
 import io.qwen4j.core.engine.ModelLoader;
 import io.qwen4j.core.engine.SparseCalibrator;
 import io.qwen4j.core.engine.SparseMeter;
@@ -43,6 +45,11 @@ import java.util.stream.Stream;
 
 /** Implements the API. */
 public final class CoreProvider implements QwenProvider {
+    @Override
+    public List<BackendInfo> backends() {
+        return Backends.describe();
+    }
+
     @Override
     public QwenModel load(Path model, LoadOptions options) {
         return ModelLoader.open(model, options);

@@ -1,5 +1,6 @@
 package io.qwen4j.natives;
 
+import io.qwen4j.BackendInfo;
 import io.qwen4j.BackendUnavailableException;
 import io.qwen4j.Device;
 import io.qwen4j.InstructionSet;
@@ -7,6 +8,7 @@ import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.ops.OpsOptions;
 import io.qwen4j.core.ops.OpsProvider;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 
@@ -31,6 +33,15 @@ public final class CpuOpsProvider implements OpsProvider {
     @Override
     public Optional<Throwable> unavailabilityCause() {
         return NativeRuntime.instance().cause();
+    }
+
+    @Override
+    public List<BackendInfo.Hardware> hardware() {
+        if (unavailabilityCause().isPresent()) {
+            return List.of();
+        }
+        String set = NativeRuntime.instance().best().name().toLowerCase(Locale.ROOT);
+        return List.of(new BackendInfo.Hardware(System.getProperty("os.arch"), set, 0, 0));
     }
 
     @Override

@@ -1,5 +1,6 @@
 package io.qwen4j.natives;
 
+import io.qwen4j.BackendInfo;
 import io.qwen4j.BackendUnavailableException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -36,8 +37,8 @@ record CudaDevice(int index, String name, int capability) {
             text.limit(CudaLibrary.deviceName(i, text, MOST_NAME_BYTES));
             int capability = (int) CudaException.checkValue(CudaLibrary.deviceCapability(i), "device " + i);
             // Of cards that are not supported nothing more is asked.
-            long free = capability < LOWEST_CAPABILITY ? 0 : CudaException.checkValue(CudaLibrary.deviceFreeBytes(i), "device " + i);
-            devices.add(new Found(new CudaDevice(i, StandardCharsets.UTF_8.decode(text).toString(), capability), free));
+            CudaDevice device = new CudaDevice(i, StandardCharsets.UTF_8.decode(text).toString(), capability);
+            devices.add(new Found(device, capability < LOWEST_CAPABILITY ? 0 : device.freeBytes()));
         }
         return devices;
     }
@@ -65,6 +66,20 @@ record CudaDevice(int index, String name, int capability) {
             }
         }
         return best != null ? best.device : devices.get(0).device.checked();
+    }
+
+    /** Memory that can be taken now. */
+    long freeBytes() {
+        return CudaException.checkSize(CudaLibrary.deviceFreeBytes(index), "memory of device " + this);
+    }
+
+    /** All of its memory. */
+    long totalBytes() {
+        return CudaException.checkSize(CudaLibrary.deviceTotalBytes(index), "memory of device " + this);
+    }
+
+    BackendInfo.Hardware hardware(long freeBytes) {
+        return new BackendInfo.Hardware("device " + index + ": " + name, "compute capability " + words(capability), totalBytes(), freeBytes);
     }
 
     private CudaDevice checked() {

@@ -25,6 +25,15 @@ final class CudaKvCache extends NativeResource implements KvCache {
         }
     }
 
+    /** Bytes of such a cache; throws {@link io.qwen4j.BackendUnavailableException} if there are no kernels for its shape. */
+    static long bytes(KvLayout layout) {
+        return CudaException.checkValue(
+                CudaLibrary.kvCacheBytes(
+                        layout.type().ordinal(), layout.layers(), layout.pages(), layout.pageTokens(), layout.kvHeads(),
+                        layout.headSize()),
+                "a KV cache of shape " + layout);
+    }
+
     @Override
     public KvLayout layout() {
         return layout;

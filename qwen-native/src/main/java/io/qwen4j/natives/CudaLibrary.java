@@ -41,6 +41,9 @@ final class CudaLibrary {
     @Name("qwc_emulated_bytes")
     static native long emulatedBytes();
 
+    @Name("qwc_emulated_faults")
+    static native long emulatedFaults();
+
     @Name("qwc_device_count")
     static native long deviceCount();
 
@@ -53,6 +56,9 @@ final class CudaLibrary {
     @Name("qwc_device_free_bytes")
     static native long deviceFreeBytes(int device);
 
+    @Name("qwc_device_total_bytes")
+    static native long deviceTotalBytes(int device);
+
     @Name("qwc_backend_create")
     static native long createBackend(int device, boolean fine);
 
@@ -61,6 +67,32 @@ final class CudaLibrary {
 
     @Name("qwc_backend_wait")
     static native int await(long backend);
+
+    @Name("qwc_scratch_bytes")
+    static native long scratchBytes(
+            long backend, long activationBytes, int type, long pages, long pageTokens, long kvHeads, long headSize, boolean sparse);
+
+    @Name("qwc_emulated_allocations")
+    static native long emulatedAllocations();
+
+    @Name("qwc_step_begin")
+    static native long beginStep(
+            long backend, long walk, long batch, long heads, long kvHeads, long headSize, long chunkLength, long cache);
+
+    @Name("qwc_step_end")
+    static native long endStep(long backend);
+
+    @Name("qwc_step_abandon")
+    static native int abandonStep(long backend);
+
+    @Name("qwc_step_refuse")
+    static native int refuseStep(long backend);
+
+    @Name("qwc_recorded_steps")
+    static native long recordedSteps(long backend);
+
+    @Name("qwc_replayed_steps")
+    static native long replayedSteps(long backend);
 
     @Name("qwc_segment_bytes")
     static native long segmentBytes(int type, long rows, long columns);
@@ -114,6 +146,9 @@ final class CudaLibrary {
     static native long createKvCache(
             long backend, int type, long layers, long pages, long pageTokens, long kvHeads, long headSize);
 
+    @Name("qwc_kv_bytes")
+    static native long kvCacheBytes(int type, long layers, long pages, long pageTokens, long kvHeads, long headSize);
+
     @Name("qwc_kv_free")
     static native void freeKvCache(long cache);
 
@@ -125,6 +160,13 @@ final class CudaLibrary {
 
     @Name("qwc_linear")
     static native int linear(long backend, long x, long rows, long weight, long bias, boolean add, long y);
+
+    @Name("qwc_norm_linear")
+    static native int normLinear(
+            long backend, long x, long rows, long gain, float epsilon, long normed, long weight, long bias, long y);
+
+    @Name("qwc_swiglu_linear_add")
+    static native int swiGluLinearAdd(long backend, long x, long rows, long gated, long weight, long y);
 
     @Name("qwc_rotate_and_store")
     static native int rotateAndStore(

@@ -11,6 +11,7 @@ import io.qwen4j.core.ops.KvLayout;
 import io.qwen4j.core.ops.LogitSelection;
 import io.qwen4j.core.ops.Routing;
 import io.qwen4j.core.ops.TensorSource;
+import io.qwen4j.core.ops.Walk;
 import io.qwen4j.core.ops.Weight;
 import java.util.List;
 import java.util.function.LongConsumer;
@@ -26,11 +27,21 @@ final class CudaOps extends NativeOps {
 
     private final CudaDevice device;
     private final CudaBackend backend;
+    private final CudaSteps steps;
 
-    CudaOps(CudaDevice device, ActivationPrecision activations) {
+    private final int threads;
+
+    /**
+     * Makes a backend.
+     *
+     * @param threads that read weights
+     */
+    CudaOps(CudaDevice device, int threads, ActivationPrecision activations) {
         super(KINDS);
         this.device = device;
+        this.threads = threads;
         backend = new CudaBackend(device.index(), activations == ActivationPrecision.INT16);
+        steps = new CudaSteps(backend);
     }
 
     @Override
@@ -45,14 +56,14 @@ final class CudaOps extends NativeOps {
 
     @Override
     public long availableBytes() {
-        return CudaException.checkValue(CudaLibrary.deviceFreeBytes(device.index()), "memory of device " + device);
+        return device.freeBytes();
     }
 
     @Override
     public List<? extends Weight> matrices(List<? extends List<TensorSource>> matrices, LongConsumer progress) {
         long handle = backend.acquire();
         try {
-            return CudaUpload.matrices(this, handle, matrices, progress);
+            return CudaUpload.matrices(this, handle, threads, matrices, progress);
         } finally {
             backend.release();
         }
@@ -79,6 +90,25 @@ final class CudaOps extends NativeOps {
     @Override
     public Ints ints(int count) {
         return new CudaBuffer.Integers(backend, count);
+    }
+
+    @Override
+    public long cacheBytes(KvLayout layout) {
+        return CudaKvCache.bytes(layout);
+    }
+
+    @Override
+    public long scratchBytes(long activationBytes, KvLayout layout, boolean sparse) {
+        long handle = backend.acquire();
+        try {
+            return CudaException.checkValue(
+                    CudaLibrary.scratchBytes(
+                            handle, activationBytes, layout.type().ordinal(), layout.pages(), layout.pageTokens(), layout.kvHeads(),
+                            layout.headSize(), sparse),
+                    "scratch memory");
+        } finally {
+            backend.release();
+        }
     }
 
     @Override
@@ -121,6 +151,32 @@ final class CudaOps extends NativeOps {
         try {
             long offset = bias == null ? 0 : vector(bias);
             CudaException.check(CudaLibrary.linear(hold(backend), hold(x), rows, matrix(w), offset, add, hold(y)), "linear");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void normLinear(
+            Activation x, int rows, Weight gain, float epsilon, Activation normed, Weight w, @Nullable Weight bias, Activation y) {
+        begin();
+        try {
+            long offset = bias == null ? 0 : vector(bias);
+            CudaException.check(
+                    CudaLibrary.normLinear(
+                            hold(backend), hold(x), rows, vector(gain), epsilon, hold(normed), matrix(w), offset, hold(y)),
+                    "normLinear");
+        } finally {
+            end();
+        }
+    }
+
+    @Override
+    public void swiGluLinearAdd(Activation x, int rows, Activation gated, Weight w, Activation y) {
+        begin();
+        try {
+            CudaException.check(
+                    CudaLibrary.swiGluLinearAdd(hold(backend), hold(x), rows, hold(gated), matrix(w), hold(y)), "swiGluLinearAdd");
         } finally {
             end();
         }
@@ -257,6 +313,30 @@ final class CudaOps extends NativeOps {
         } finally {
             end();
         }
+    }
+
+    @Override
+    public void repeat(Walk walk, Batch batch, AttentionShape shape, KvCache cache) {
+        steps.repeat(this, walk, batch, shape, cache);
+    }
+
+    /** See {@code qwc_step_begin}. */
+    long beginStep(Walk walk, Batch batch, AttentionShape shape, KvCache cache) {
+        begin();
+        try {
+            return CudaException.checkNumber(
+                    CudaLibrary.beginStep(
+                            hold(backend), walk.id(), hold(batch), shape.heads(), shape.kvHeads(), shape.headSize(), shape.chunkLength(),
+                            hold(cache)),
+                    "a step");
+        } finally {
+            end();
+        }
+    }
+
+    /** What became of the steps of this backend. */
+    CudaSteps steps() {
+        return steps;
     }
 
     @Override

@@ -1,10 +1,12 @@
 package io.qwen4j.natives;
 
+import io.qwen4j.BackendInfo;
 import io.qwen4j.BackendUnavailableException;
 import io.qwen4j.Device;
 import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.ops.OpsOptions;
 import io.qwen4j.core.ops.OpsProvider;
+import java.util.List;
 import java.util.Optional;
 
 /** Offers {@link CudaOps} where the CUDA library, a driver and a device are there. */
@@ -38,6 +40,19 @@ public final class CudaOpsProvider implements OpsProvider {
         }
     }
 
+    @Override
+    public List<BackendInfo.Hardware> hardware() {
+        if (CudaRuntime.instance().cause().isPresent()) {
+            return List.of();
+        }
+        try {
+            return CudaDevice.all().stream().map(found -> found.device().hardware(found.freeBytes())).toList();
+        } catch (RuntimeException e) {
+            // The cause of unavailability says so.
+            return List.of();
+        }
+    }
+
     private static CudaDevice chosenDevice() {
         return CudaDevice.choose(CudaDevice.all(), System.getProperty(CudaDevice.PROPERTY));
     }
@@ -51,6 +66,6 @@ public final class CudaOpsProvider implements OpsProvider {
         if (options.instructionSet() != null) {
             throw new BackendUnavailableException("instruction set " + options.instructionSet() + " was asked for, which is one of the CPU");
         }
-        return new CudaOps(chosenDevice(), options.activations());
+        return new CudaOps(chosenDevice(), options.threads(), options.activations());
     }
 }

@@ -3,6 +3,8 @@ package io.qwen4j.natives;
 import io.qwen4j.BackendUnavailableException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
@@ -31,10 +33,16 @@ final class CudaRuntime {
         return new NativePlatform(NativePlatform.current().name() + "-gpu", LIBRARY_FILE);
     }
 
+    /** The configured directory if it has the library, else null for the class path: a directory for the CPU's library need not have this one. */
+    static @Nullable String directory(@Nullable String configured) {
+        boolean there = configured != null && !configured.isBlank() && Files.exists(Path.of(configured, LIBRARY_FILE));
+        return there ? configured : null;
+    }
+
     private static CudaRuntime load() {
         try {
             new LibraryLoader(
-                            platform(), LibraryLoader.configuredDirectory(), LibraryLoader.temporaryDirectories(),
+                            platform(), directory(LibraryLoader.configuredDirectory()), LibraryLoader.temporaryDirectories(),
                             CudaRuntime.class.getClassLoader(), System::load)
                     .load();
             NativeRuntime.checkVersion(libraryVersion(), NativeRuntime.javaVersion());

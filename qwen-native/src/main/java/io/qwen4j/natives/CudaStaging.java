@@ -17,6 +17,28 @@ final class CudaStaging extends NativeResource {
         }
     }
 
+    /** Returns when what was sent is in its place, and the buffer may be filled again. */
+    void await(String what) {
+        long handle = acquire();
+        try {
+            CudaException.check(CudaLibrary.awaitStaging(handle), what);
+        } finally {
+            release();
+        }
+    }
+
+    /** Sends the rows that are in the first bytes of the buffer. */
+    void send(WeightUpload.Piece piece, int count) {
+        long handle = acquire();
+        try {
+            CudaException.check(
+                    CudaLibrary.packRows(piece.weight(), piece.segment(), piece.firstRow(), piece.rows(), handle, count),
+                    piece.part().name());
+        } finally {
+            release();
+        }
+    }
+
     @Override
     String what() {
         return "the read buffer";

@@ -5,15 +5,12 @@ import io.qwen4j.core.quant.BlockCodec;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.atomic.AtomicInteger;
-import java.util.concurrent.atomic.AtomicLong;
-import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Reads tensors and packs them, so that a matrix is in memory once. Every thread reads its own rows into a buffer that stays in the cache
- * and packs them from there: the calling thread and others that live as long as the upload.
+ * and packs them from there.
  */
 final class WeightUpload {
     // What a thread takes at a time. Two threads at work in one huge page (2 MiB) would both fill it with zeros, one of them in vain.
@@ -24,12 +21,9 @@ final class WeightUpload {
 
     private final List<Piece> pieces = new ArrayList<>();
     private final LongConsumer progress;
-    private final AtomicInteger next = new AtomicInteger();
-    private final AtomicLong read = new AtomicLong();
-    private final AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
 
     /** Rows of one segment of a weight. */
-    private record Piece(long weight, int segment, TensorSource part, long firstRow, long rows) {}
+    record Piece(long weight, int segment, TensorSource part, long firstRow, long rows) {}
 
     private WeightUpload(LongConsumer progress) {
         this.progress = progress;
@@ -55,7 +49,7 @@ final class WeightUpload {
             } finally {
                 NativeLibrary.freeArena(arena);
             }
-            upload.run(Math.min(threads, upload.pieces.size()));
+            upload.run(threads);
             return weights;
         } catch (RuntimeException | Error e) {
             weights.forEach(NativeWeight::close);
@@ -116,79 +110,38 @@ final class WeightUpload {
             most = Math.max(most, Math.multiplyExact(rowsOf(piece.part, STAGING_BYTES), piece.part.type().rowBytes(piece.part.columns())));
         }
         int size = Math.toIntExact(most);
-        List<NativeBuffer.Staging> buffers = new ArrayList<>();
-        List<Thread> others = new ArrayList<>();
-        try {
-            for (int i = 0; i < threads; i++) {
-                buffers.add(new NativeBuffer.Staging(size));
-            }
-            for (int i = 1; i < threads; i++) {
-                ByteBuffer buffer = buffers.get(i).bytes;
-                Thread thread = new Thread(() -> work(buffer, () -> {}), "qwen4j-load-" + i);
-                thread.setDaemon(true);
-                thread.start();
-                others.add(thread);
-            }
-            work(buffers.get(0).bytes, () -> progress.accept(read.getAndSet(0)));
-        } catch (Throwable e) {
-            failure.compareAndSet(null, e);
-        } finally {
-            join(others);
-            buffers.forEach(NativeBuffer.Staging::close);
-        }
-        Throwable thrown = failure.get();
-        if (thrown instanceof RuntimeException e) {
-            throw e;
-        }
-        if (thrown instanceof Error e) {
-            throw e;
-        }
-        if (thrown != null) {
-            throw new IllegalStateException("reading the weights failed: " + thrown, thrown);
-        }
-        progress.accept(read.getAndSet(0));
+        PieceWork.run(pieces, threads, () -> new Packer(size), progress);
     }
 
-    /** The buffers and weights are theirs until they end, so an interrupt is kept for later; a failure makes them end soon. */
-    private static void join(List<Thread> threads) {
-        boolean interrupted = false;
-        for (Thread thread : threads) {
-            while (thread.isAlive()) {
-                try {
-                    thread.join();
-                } catch (InterruptedException e) {
-                    interrupted = true;
-                }
-            }
-        }
-        if (interrupted) {
-            Thread.currentThread().interrupt();
-        }
-    }
+    /** Reads and packs on one thread. */
+    private static final class Packer implements PieceWork.Worker<Piece> {
+        private final NativeBuffer.Staging staging;
 
-    private void work(ByteBuffer buffer, Runnable tell) {
-        try {
-            for (int i = next.getAndIncrement(); i < pieces.size(); i = next.getAndIncrement()) {
-                Piece piece = pieces.get(i);
-                long rowBytes = piece.part.type().rowBytes(piece.part.columns());
-                long rowsAtOnce = rowsOf(piece.part, STAGING_BYTES);
-                for (long done = 0; done < piece.rows; done += rowsAtOnce) {
-                    if (failure.get() != null) {
-                        return;
-                    }
-                    long rows = Math.min(rowsAtOnce, piece.rows - done);
-                    long row = piece.firstRow + done;
-                    int size = (int) (rows * rowBytes);
-                    piece.part.read(row * rowBytes, buffer.position(0).limit(size));
-                    buffer.position(0);
-                    NativeException.check(
-                            NativeLibrary.packRows(piece.weight, piece.segment, row, rows, buffer, size), piece.part.name());
-                    read.addAndGet(size);
-                    tell.run();
-                }
+        Packer(int size) {
+            staging = new NativeBuffer.Staging(size);
+        }
+
+        @Override
+        public void work(Piece piece, PieceWork.Progress progress) {
+            ByteBuffer buffer = staging.bytes;
+            long rowBytes = piece.part.type().rowBytes(piece.part.columns());
+            long rowsAtOnce = rowsOf(piece.part, STAGING_BYTES);
+            boolean goesOn = true;
+            for (long done = 0; done < piece.rows && goesOn; done += rowsAtOnce) {
+                long rows = Math.min(rowsAtOnce, piece.rows - done);
+                long row = piece.firstRow + done;
+                int size = (int) (rows * rowBytes);
+                piece.part.read(row * rowBytes, buffer.position(0).limit(size));
+                buffer.position(0);
+                NativeException.check(
+                        NativeLibrary.packRows(piece.weight, piece.segment, row, rows, buffer, size), piece.part.name());
+                goesOn = progress.add(size);
             }
-        } catch (RuntimeException | Error e) {
-            failure.compareAndSet(null, e);
+        }
+
+        @Override
+        public void close() {
+            staging.close();
         }
     }
 

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.qwen4j.ActivationPrecision;
+import io.qwen4j.BackendInfo;
 import io.qwen4j.BackendUnavailableException;
 import io.qwen4j.DeviceLostException;
 import io.qwen4j.InstructionSet;
@@ -15,16 +16,21 @@ import io.qwen4j.KvCacheType;
 import io.qwen4j.ModelFileException;
 import io.qwen4j.WeightType;
 import io.qwen4j.core.ops.Activation;
+import io.qwen4j.core.ops.Batch;
+import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.KvLayout;
 import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.ops.OpsOptions;
 import io.qwen4j.core.ops.TensorSource;
 import io.qwen4j.core.ops.Weight;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterEach;
@@ -52,6 +58,7 @@ class CudaOpsTest {
         System.clearProperty(CudaDevice.PROPERTY);
         assertEquals(before, CudaLibrary.liveObjects(), "native objects that were not freed");
         assertEquals(0, CudaLibrary.emulatedBytes(), "memory of the device that was not freed");
+        assertEquals(0, CudaLibrary.emulatedFaults(), "memory of the device was freed that was not taken");
     }
 
     private static Ops cuda() {
@@ -88,6 +95,26 @@ class CudaOpsTest {
         }
         assertThrows(
                 BackendUnavailableException.class, () -> new CudaOpsProvider().create(new OpsOptions(1, InstructionSet.AVX2, ActivationPrecision.INT8)));
+    }
+
+    @Test
+    void devicesAreShownWithTheirMemoryAlsoThoseThatAreTooOld() {
+        CudaLibrary.emulateDevices(2, 90, GIB);
+        try (Ops ops = cuda();
+                Activation taken = ops.activation(1, 1 << 20)) {
+            taken.buffer();
+            assertEquals(
+                    List.of(
+                            new BackendInfo.Hardware("device 0: emulated device 0", "compute capability 9.0", GIB, GIB - (4 << 20)),
+                            new BackendInfo.Hardware("device 1: emulated device 1", "compute capability 9.0", GIB, GIB - (4 << 20))),
+                    new CudaOpsProvider().hardware());
+        }
+        CudaLibrary.emulateDevices(1, 75, GIB);
+        assertEquals(
+                List.of(new BackendInfo.Hardware("device 0: emulated device 0", "compute capability 7.5", GIB, 0)),
+                new CudaOpsProvider().hardware());
+        CudaLibrary.emulateDevices(-1, 90, GIB);
+        assertEquals(List.of(), new CudaOpsProvider().hardware());
     }
 
     @Test
@@ -138,15 +165,73 @@ class CudaOpsTest {
         }
     }
 
+    /** The weights, then on its way what has to be laid out; floating point goes straight to its place. */
     @Test
     void anAllocationThatFailsLeavesNothing() {
-        for (long k = 1; k <= 3; k++) {
-            try (Ops ops = cuda()) {
-                CudaLibrary.emulateFailure(k, CudaException.OUT_OF_MEMORY);
-                assertThrows(InsufficientMemoryException.class, () -> ops.matrix(List.of(tensor(WeightType.Q8_0, 40, 64)), n -> {}));
+        for (WeightType type : new WeightType[] {WeightType.Q8_0, WeightType.BF16}) {
+            int allocations = type == WeightType.BF16 ? 1 : 2;
+            for (long k = 1; k <= allocations + 1; k++) {
+                try (Ops ops = cuda()) {
+                    CudaLibrary.emulateFailure(k, CudaException.OUT_OF_MEMORY);
+                    List<TensorSource> parts = List.of(tensor(type, 40, 64));
+                    if (k <= allocations) {
+                        assertThrows(InsufficientMemoryException.class, () -> ops.matrix(parts, n -> {}), type + ", allocation " + k);
+                    } else {
+                        ops.matrix(parts, n -> {}).close();
+                    }
+                }
+                assertEquals(0, CudaLibrary.emulatedBytes(), type + ", after failure " + k);
+                CudaLibrary.emulateFailure(0, 0);
             }
-            assertEquals(0, CudaLibrary.emulatedBytes(), "after failure " + k);
-            CudaLibrary.emulateFailure(0, 0);
+        }
+    }
+
+    @Test
+    void aDeviceThatIsLostWhileWeightsAreSentEndsTheLoad() {
+        int lost = 0;
+        for (long k = 1; k < 60; k++) {
+            try (Ops ops = cuda()) {
+                CudaLibrary.emulateFailure(k, CudaException.DEVICE_LOST);
+                List<TensorSource> parts = List.of(tensor(WeightType.Q8_0, 40, 64), tensor(WeightType.F32, 3, 64));
+                try {
+                    ops.matrix(parts, n -> {}).close();
+                } catch (DeviceLostException e) {
+                    lost++;
+                }
+                assertEquals(0, CudaLibrary.emulatedBytes(), "after failure " + k);
+                CudaLibrary.emulateFailure(0, 0);
+            }
+        }
+        assertTrue(lost > 8, lost + " failures were met");
+    }
+
+    @Test
+    void sizesOfCachesAreKnownBefore() {
+        try (Ops ops = cuda()) {
+            for (KvCacheType type : KvCacheType.values()) {
+                KvLayout layout = new KvLayout(type, 3, 5, 32, 2, 48);
+                long free = ops.availableBytes();
+                KvCache cache = ops.kvCache(layout);
+                assertEquals(ops.cacheBytes(layout), free - ops.availableBytes(), type.toString());
+                cache.close();
+            }
+            KvLayout wide = new KvLayout(KvCacheType.F16, 1, 1, 32, 1, 272);
+            assertThrows(BackendUnavailableException.class, () -> ops.cacheBytes(wide));
+            assertThrows(BackendUnavailableException.class, () -> ops.kvCache(wide));
+            assertTrue(ops.scratchBytes(1000, new KvLayout(KvCacheType.F16, 3, 5, 32, 2, 48), true)
+                    > ops.scratchBytes(1000, new KvLayout(KvCacheType.F16, 3, 5, 32, 2, 48), false) + (256 << 20));
+        }
+    }
+
+    @Test
+    void aDeviceWithoutFreeMemoryHasNone() {
+        CudaLibrary.emulateDevices(1, 90, 4096);
+        try (Ops ops = cuda();
+                Activation all = ops.activation(32, 32)) {
+            assertEquals(0, ops.availableBytes());
+            InsufficientMemoryException e = assertThrows(InsufficientMemoryException.class, () -> ops.activation(1, 1));
+            assertEquals(0, e.availableBytes());
+            all.buffer().put(0, 1f);
         }
     }
 
@@ -207,6 +292,94 @@ class CudaOpsTest {
             ops.linear(x, 1, weight, null, y);
             java.linear(javaX, 1, expected, null, javaY);
             Tolerance.assertClose(Tensors.read(javaY), Tensors.read(y), 2e-5, "a matrix of several pieces");
+        }
+    }
+
+    /** Values that tell their place. */
+    private static final class Counting implements TensorSource {
+        private final int rows;
+        private final int columns;
+        private final Set<Thread> readers = ConcurrentHashMap.newKeySet();
+
+        Counting(int rows, int columns) {
+            this.rows = rows;
+            this.columns = columns;
+        }
+
+        @Override
+        public String name() {
+            return "counting";
+        }
+
+        @Override
+        public WeightType type() {
+            return WeightType.F32;
+        }
+
+        @Override
+        public long rows() {
+            return rows;
+        }
+
+        @Override
+        public long columns() {
+            return columns;
+        }
+
+        @Override
+        public void read(long offset, ByteBuffer target) {
+            readers.add(Thread.currentThread());
+            FloatBuffer values = target.order(ByteOrder.nativeOrder()).asFloatBuffer();
+            int first = (int) (offset / 4 / columns);
+            while (values.hasRemaining()) {
+                values.put(first + (values.position() % columns == 0 ? 0.5f : 0));
+                first += values.position() % columns == 0 ? 1 : 0;
+            }
+            target.position(target.limit());
+        }
+    }
+
+    /** Some 256 MiB, of which each of two threads sends 128; the calling thread hears of all of it. */
+    @Test
+    void severalThreadsFillADevice() {
+        int rows = 8200;
+        int columns = 8192;
+        Counting source = new Counting(rows, columns);
+        AtomicLong told = new AtomicLong();
+        Thread caller = Thread.currentThread();
+        try (Ops ops = new CudaOpsProvider().create(new OpsOptions(8, null));
+                Weight weight = ops.matrix(List.of(source), n -> {
+                    assertSame(caller, Thread.currentThread());
+                    told.addAndGet(n);
+                });
+                Activation x = ops.activation(rows / 4, columns);
+                Batch batch = new Batch(ops, rows / 4, 1, 1, 4096)) {
+            assertEquals(4L * rows * columns, told.get());
+            assertEquals(2, source.readers.size());
+            for (int begin = 0; begin < rows; begin += rows / 4) {
+                batch.clear();
+                batch.beginSequence(0, new int[1], 1, rows / 4, false);
+                for (int i = 0; i < rows / 4; i++) {
+                    batch.addToken(begin + i, false);
+                }
+                ops.embed(weight, batch, x);
+                FloatBuffer values = x.buffer();
+                for (int i = 0; i < rows / 4; i++) {
+                    assertEquals(begin + i + 0.5f, values.get(i * columns), "row " + (begin + i));
+                    assertEquals(begin + i, values.get((i + 1) * columns - 1), "row " + (begin + i));
+                }
+            }
+        }
+    }
+
+    @Test
+    void aListenerThatThrowsEndsTheLoadOfSeveralThreads() {
+        IllegalStateException stop = new IllegalStateException("enough");
+        try (Ops ops = new CudaOpsProvider().create(new OpsOptions(8, null))) {
+            assertSame(stop, assertThrows(IllegalStateException.class, () -> ops.matrix(List.of(new Counting(8200, 8192)), n -> {
+                throw stop;
+            })));
+            assertEquals(0, CudaLibrary.emulatedBytes());
         }
     }
 

@@ -28,6 +28,11 @@ final class Instances {
         return CUDA ? new int[] {1} : counts;
     }
 
+    /** The fewest tokens that a linear layer computes with the bits it has among so many: a device multiplies more than 8 by other kernels. */
+    static int fewestTokens(int among) {
+        return CUDA && among > 8 ? 9 : 1;
+    }
+
     static Ops cpu(InstructionSet set, int threads) {
         return cpu(set, threads, ActivationPrecision.INT8);
     }

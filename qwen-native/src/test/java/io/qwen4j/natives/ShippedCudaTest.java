@@ -1,14 +1,20 @@
 package io.qwen4j.natives;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.qwen4j.BackendUnavailableException;
 import io.qwen4j.core.ops.OpsOptions;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledIfSystemProperty;
+import org.junit.jupiter.api.io.TempDir;
 
 /** The CUDA library as it is shipped, where there may be no card: available, or a cause that says what is missing. */
 @DisabledIfSystemProperty(named = "qwen.test.device", matches = "cuda", disabledReason = "the emulated device is not shipped")
@@ -33,6 +39,15 @@ class ShippedCudaTest {
         BackendUnavailableException e =
                 assertThrows(BackendUnavailableException.class, () -> new CudaOpsProvider().create(new OpsOptions(1, null)));
         assertTrue(e.getMessage().contains(message), e.getMessage());
+    }
+
+    @Test
+    void aDirectoryForTheLibraryOfTheCpuNeedNotHaveIt(@TempDir Path directory) throws IOException {
+        assertNull(CudaRuntime.directory(null));
+        assertNull(CudaRuntime.directory(" "));
+        assertNull(CudaRuntime.directory(directory.toString()));
+        Files.createFile(directory.resolve(CudaRuntime.platform().libraryFile()));
+        assertEquals(directory.toString(), CudaRuntime.directory(directory.toString()));
     }
 
     @Test

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.qwen4j.ActivationPrecision;
 import io.qwen4j.InstructionSet;
 import io.qwen4j.KvCacheType;
 import io.qwen4j.core.ops.Activation;
@@ -96,7 +97,7 @@ class SparseAttentionTest {
         for (Case c : CASES) {
             String name = set + " " + type + ", " + c;
             Definition expected = DEFINITIONS.computeIfAbsent(List.of(c, type), key -> Definition.of(c, type));
-            try (Ops cpu = Instances.cpu(set, 2);
+            try (Ops cpu = Instances.cpu(set, 2, ActivationPrecision.INT16);
                     Step actual = new Step(cpu, c, type)) {
                 actual.choose();
                 assertSameKeys(expected.step.choice, actual.choice, name);

@@ -1,8 +1,9 @@
 package io.qwen4j.core.engine;
 
+import io.qwen4j.BackendInfo;
 import io.qwen4j.BackendUnavailableException;
 import io.qwen4j.Device;
-import io.qwen4j.InsufficientMemoryException;
+import io.qwen4j.QwenException;
 import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.ops.OpsOptions;
 import io.qwen4j.core.ops.OpsProvider;
@@ -18,7 +19,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** Finds the backend that computes. */
-final class Backends {
+public final class Backends {
     private static final Logger LOG = LoggerFactory.getLogger(Backends.class);
 
     private Backends() {}
@@ -42,12 +43,12 @@ final class Backends {
     }
 
     /**
-     * Makes another backend where the memory of the device that was chosen by itself is too small for a model, and logs why. The one that was
-     * chosen is closed.
+     * Makes another backend where the device that was chosen by itself cannot take a model: its memory is too small, it has no kernels
+     * for it, or it failed. Warns why; the one that was chosen is closed.
      *
-     * @throws InsufficientMemoryException {@code cause}, if the device was asked for or memory of the host is too small
+     * @throws QwenException {@code cause}, if the device was asked for or what was chosen is the host itself
      */
-    static Ops openOnHost(Settings settings, Ops chosen, InsufficientMemoryException cause) {
+    static Ops openOnHost(Settings settings, Ops chosen, QwenException cause) {
         if (settings.device() != Device.AUTO || chosen.hostMemory()) {
             throw cause;
         }
@@ -57,13 +58,29 @@ final class Backends {
     }
 
     static Ops openOnHost(
-            Settings settings, Ops chosen, InsufficientMemoryException cause, List<OpsProvider> providers, List<String> problems) {
+            Settings settings, Ops chosen, QwenException cause, List<OpsProvider> providers, List<String> problems) {
         problems.add(chosen.description() + " (" + cause.getMessage() + ")");
         chosen.close();
         List<OpsProvider> others = providers.stream().filter(p -> p.device() != Device.CUDA).toList();
         Ops ops = best(others, new OpsOptions(settings.threads(), settings.instructionSet(), settings.activations()), problems);
-        log(ops, problems);
+        LOG.warn("backend: {}; not used: {}", ops.description(), String.join("; ", problems));
         return ops;
+    }
+
+    /** Implements {@link BackendInfo#all()}. */
+    public static List<BackendInfo> describe() {
+        List<OpsProvider> providers = new ArrayList<>(providers(new ArrayList<>()));
+        providers.sort(Comparator.comparingInt(OpsProvider::priority).reversed());
+        return providers.stream().map(Backends::describe).toList();
+    }
+
+    private static BackendInfo describe(OpsProvider provider) {
+        try {
+            return new BackendInfo(
+                    provider.device(), provider.unavailabilityCause().map(Backends::message).orElse(null), provider.hardware());
+        } catch (LinkageError e) {
+            return new BackendInfo(provider.device(), message(e), List.of());
+        }
     }
 
     private static void log(Ops ops, List<String> problems) {
@@ -121,7 +138,10 @@ final class Backends {
     }
 
     private static String reason(BackendUnavailableException e) {
-        Throwable cause = e.getCause() == null ? e : e.getCause();
+        return message(e.getCause() == null ? e : e.getCause());
+    }
+
+    private static String message(Throwable cause) {
         String message = cause.getMessage();
         return message == null ? cause.toString() : message.lines().findFirst().orElse(cause.toString());
     }

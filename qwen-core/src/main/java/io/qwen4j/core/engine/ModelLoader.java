@@ -20,16 +20,11 @@ import io.qwen4j.core.format.CheckpointReader;
 import io.qwen4j.core.format.gguf.GgufCheckpoint;
 import io.qwen4j.core.model.ChosenAttention;
 import io.qwen4j.core.model.LayerAttention;
-import io.qwen4j.core.model.MemoryNeeds;
 import io.qwen4j.core.model.QwenConfig;
-import io.qwen4j.core.model.QwenDecoder;
 import io.qwen4j.core.model.QwenTensors;
 import io.qwen4j.core.model.QwenWeights;
 import io.qwen4j.core.model.SparseBudgets;
-import io.qwen4j.core.ops.Batch;
 import io.qwen4j.core.ops.FreeList;
-import io.qwen4j.core.ops.KvCache;
-import io.qwen4j.core.ops.LogitSelection;
 import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.tokenizer.BpeTokenizer;
 import io.qwen4j.core.tokenizer.TokenizerLoader;
@@ -39,6 +34,7 @@ import java.util.OptionalInt;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Function;
+import java.util.function.IntSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -266,44 +262,36 @@ public final class ModelLoader {
         LongContext reach = LongContext.of(checkpoint.config(), checkpoint.path(), options);
         QwenConfig config = reach.config();
         SparseBudgets sparse = Budgets.of(checkpoint.path(), config, options);
-        Ops ops = chosen;
-        ContextPlan plan;
-        try {
-            plan = ContextPlan.of(checkpoint, reach, ops, options, sparse, MemoryNeeds.availableBytes(ops));
-        } catch (InsufficientMemoryException e) {
-            ops = owned.add(Backends.openOnHost(Settings.of(options), chosen, e));
-            plan = ContextPlan.of(checkpoint, reach, ops, options, sparse, MemoryNeeds.availableBytes(ops));
-        }
         ProgressListener progress = (stage, done, total) -> {
             loading.check();
             options.progress().progress(stage, done, total);
         };
-        QwenWeights weights = owned.add(
-                QwenWeights.load(checkpoint, ops, options.quantization(), options.checkValues(), progress));
-        KvCache cache = owned.add(ops.kvCache(plan.layout()));
-        LayerAttention attention = sparse == null
+        Placement.AttentionMaker<LayerAttention> attention = (ops, plan, taken) -> sparse == null
                 ? LayerAttention.DENSE
-                : owned.add(new ChosenAttention(ops, sparse.within(plan.contextLength()), plan.mostRuns(config, options)));
-        QwenDecoder decoder =
-                owned.add(new QwenDecoder(config, weights, ops, plan.maxTokens(), plan.maxLogitsRows(), cache, attention));
-        Batch batch = owned.add(
-                new Batch(ops, plan.maxTokens(), options.maxConcurrent(), plan.pagesOfSequence(), KvPages.PAGE_TOKENS));
+                : taken.add(new ChosenAttention(ops, sparse.within(plan.contextLength()), plan.mostRuns(config, options)));
+        // A reward model's outputs are few.
+        IntSupplier named = config.head() == QwenConfig.Head.LANGUAGE ? () -> nameable(config, loading.await()) : null;
+        Placement<LayerAttention> placed =
+                Placement.of(new Placement.Model(checkpoint, reach, options, sparse, named, progress), chosen, attention, owned);
+        ContextPlan plan = placed.plan();
         ModelTexts texts = loading.await();
         Tokenizer tokenizer = texts.tokenizer();
-        int nameable = tokenizer == null ? config.vocabularyRows() : tokenizer.vocabularySize();
-        ModelInfo info = info(checkpoint, reach, tokenizer, plan, weights, ops);
+        int nameable = nameable(config, texts);
+        ModelInfo info = info(checkpoint, reach, tokenizer, plan, placed.weights(), placed.ops());
         Engine.Limits limits = new Engine.Limits(
                 plan.contextLength(), plan.prefillSlice(options), options.maxConcurrent(), options.queueLimit(),
                 reach.plainLength(),
                 options.sparsePrefill() == null ? Engine.Limits.NEVER_SPARSE : options.sparsePrefill().threshold());
         KvPages pages = new KvPages(plan.layout().pages());
-        // A reward model's outputs are few.
-        LogitSelection selection = ops.selectsLogits() && config.head() == QwenConfig.Head.LANGUAGE
-                ? owned.add(new LogitSelection(ops, plan.maxLogitsRows(), plan.mostApart(), config.vocabularyRows(), nameable))
-                : null;
-        StepModel model = new DecoderModel(config, decoder, batch, ops, selection, owned);
+        StepModel model =
+                new DecoderModel(config, placed.decoder(), placed.batch(), placed.ops(), placed.selection(), owned);
         Engine engine = new Engine(info.name(), model, pages, limits, nameable);
         return new Loaded(config, info, checkpoint.generationDefaults().sampling(), texts, nameable, options, engine);
+    }
+
+    /** Rows of the vocabulary that have a name. */
+    private static int nameable(QwenConfig config, ModelTexts texts) {
+        return texts.tokenizer() == null ? config.vocabularyRows() : texts.tokenizer().vocabularySize();
     }
 
     /** The token with which prompts without a template begin, if the tokenizer's files ask for one. */

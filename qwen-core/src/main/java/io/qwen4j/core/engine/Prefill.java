@@ -8,15 +8,12 @@ import io.qwen4j.core.cache.PageTable;
 import io.qwen4j.core.format.Checkpoint;
 import io.qwen4j.core.format.CheckpointReader;
 import io.qwen4j.core.model.LayerAttention;
-import io.qwen4j.core.model.MemoryNeeds;
 import io.qwen4j.core.model.QwenConfig;
 import io.qwen4j.core.model.QwenDecoder;
-import io.qwen4j.core.model.QwenWeights;
 import io.qwen4j.core.model.SparseBudgets;
 import io.qwen4j.core.ops.Activation;
 import io.qwen4j.core.ops.Batch;
 import io.qwen4j.core.ops.FreeList;
-import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.Ops;
 import java.nio.file.Path;
 import java.util.function.Function;
@@ -55,22 +52,23 @@ final class Prefill<A extends LayerAttention> implements AutoCloseable {
     Prefill(Path model, LoadOptions asked, int tokens, Function<QwenConfig, SparseBudgets> budgets, Function<Parts, A> maker) {
         LoadOptions options = options(asked, tokens);
         try (Checkpoint checkpoint = CheckpointReader.open(model, options.limits())) {
-            Ops ops = owned.add(Backends.open(Settings.of(options)));
+            Ops chosen = owned.add(Backends.open(Settings.of(options)));
             LongContext reach = LongContext.of(checkpoint.config(), model, options);
             QwenConfig config = reach.config();
             SparseBudgets sparse = budgets.apply(config).within(tokens);
-            ContextPlan plan = ContextPlan.of(checkpoint, reach, ops, options, sparse, MemoryNeeds.availableBytes(ops));
-            QwenWeights weights = owned.add(
-                    QwenWeights.load(checkpoint, ops, options.quantization(), options.checkValues(), options.progress()));
-            KvCache cache = owned.add(ops.kvCache(plan.layout()));
+            Placement<A> placed = Placement.of(
+                    new Placement.Model(checkpoint, reach, options, sparse, null, options.progress()),
+                    chosen,
+                    (ops, plan, taken) -> maker.apply(
+                            new Parts(ops, config, sparse, plan.maxTokens(), plan.mostRuns(config, options), taken)),
+                    owned);
             vocabularyRows = config.vocabularyRows();
             plainLength = reach.plainLength();
-            slice = plan.prefillSlice(options);
-            attention = maker.apply(new Parts(ops, config, sparse, plan.maxTokens(), plan.mostRuns(config, options), owned));
-            decoder = owned.add(
-                    new QwenDecoder(config, weights, ops, plan.maxTokens(), plan.maxLogitsRows(), cache, attention));
-            batch = owned.add(new Batch(ops, plan.maxTokens(), 1, plan.pagesOfSequence(), KvPages.PAGE_TOKENS));
-            pages = new KvPages(plan.layout().pages());
+            slice = placed.plan().prefillSlice(options);
+            attention = placed.attention();
+            decoder = placed.decoder();
+            batch = placed.batch();
+            pages = new KvPages(placed.plan().layout().pages());
         } catch (Throwable e) {
             owned.close();
             throw e;

@@ -3,7 +3,6 @@ package io.qwen4j.core.model;
 import io.qwen4j.core.ops.Activation;
 import io.qwen4j.core.ops.Ops;
 import io.qwen4j.core.ops.Weight;
-import org.jspecify.annotations.Nullable;
 
 /** A gated feed-forward network, {@code x += (silu(h·gateᵀ) ⊙ (h·upᵀ))·downᵀ}, and its activations; T is the most tokens of a step. */
 final class FeedForward implements AutoCloseable {
@@ -29,17 +28,25 @@ final class FeedForward implements AutoCloseable {
     }
 
     /**
-     * Adds the network's result for each token.
+     * Adds to each token the network's result of its norm.
      *
-     * @param gate the result of token t is multiplied by the sigmoid of gate[t], (T, 1); or null
+     * @param h scratch (T, D)
      */
-    void compute(Activation h, int t, Weight gateUpWeight, @Nullable Activation gate, Weight down, Activation x) {
+    void computeNormed(Activation x, int t, Weight gain, float epsilon, Activation h, Weight gateUpWeight, Weight down) {
+        ops.normLinear(x, t, gain, epsilon, h, gateUpWeight, null, gateUp);
+        ops.swiGluLinearAdd(gateUp, t, gated, down, x);
+    }
+
+    /**
+     * Adds the network's result for each token; h is x after its norm.
+     *
+     * @param gate the result of token t is multiplied by the sigmoid of gate[t], (T, 1)
+     */
+    void compute(Activation h, int t, Weight gateUpWeight, Activation gate, Weight down, Activation x) {
         ops.linear(h, t, gateUpWeight, null, gateUp);
         ops.swiGlu(gateUp, t, gated);
-        if (gate != null) {
-            // Before the product, so that its result can be added in place.
-            ops.sigmoidGate(gated, t, gate);
-        }
+        // Before the product, so that its result can be added in place.
+        ops.sigmoidGate(gated, t, gate);
         ops.linearAdd(gated, t, down, x);
     }
 

@@ -70,6 +70,27 @@ public interface Ops extends AutoCloseable {
     /** Memory that {@link #matrix} takes for a tensor, in bytes. */
     long matrixBytes(TensorSource part);
 
+    /**
+     * Memory that {@link #kvCache} takes, in bytes.
+     *
+     * @throws io.qwen4j.BackendUnavailableException if this backend has no kernels for such a cache
+     */
+    default long cacheBytes(KvLayout layout) {
+        return layout.bytes();
+    }
+
+    /**
+     * Memory that operations take beside what is made here, in bytes: their scratch, and what the backend leaves unused lest it runs out
+     * of memory in the middle of a step.
+     *
+     * @param activationBytes all activations of a decoder
+     * @param layout its cache
+     * @param sparse whether keys are chosen
+     */
+    default long scratchBytes(long activationBytes, KvLayout layout, boolean sparse) {
+        return 0;
+    }
+
     /** Makes an activation of zeros. */
     Activation activation(int rows, int columns);
 
@@ -90,6 +111,37 @@ public interface Ops extends AutoCloseable {
 
     /** {@code y += x · wᵀ}; x (rows, n), w (m, n), y (rows, m), not x. */
     void linearAdd(Activation x, int rows, Weight w, Activation y);
+
+    /**
+     * {@link #rmsNorm} and {@link #linear} of its result, with the same bits: {@code y = (x / sqrt(mean(x²) + epsilon) * gain) · wᵀ + bias}. A
+     * backend may compute both at once.
+     *
+     * @param x (rows, n)
+     * @param gain (1, n)
+     * @param normed scratch (rows, n), not x; the contents of its first {@code rows} rows are undefined afterwards
+     * @param w (m, n)
+     * @param bias (1, m) or none
+     * @param y (rows, m), neither x nor normed
+     */
+    default void normLinear(
+            Activation x, int rows, Weight gain, float epsilon, Activation normed, Weight w, @Nullable Weight bias, Activation y) {
+        rmsNorm(x, rows, gain, epsilon, normed);
+        linear(normed, rows, w, bias, y);
+    }
+
+    /**
+     * {@link #swiGlu} and {@link #linearAdd} of its result, with the same bits: {@code y[t] += (silu(x[t,f]) · x[t,F+f])_f · wᵀ}. A backend may
+     * compute both at once.
+     *
+     * @param x (rows, 2F)
+     * @param gated scratch (rows, F); the contents of its first {@code rows} rows are undefined afterwards
+     * @param w (m, F)
+     * @param y (rows, m), neither x nor gated
+     */
+    default void swiGluLinearAdd(Activation x, int rows, Activation gated, Weight w, Activation y) {
+        swiGlu(x, rows, gated);
+        linearAdd(gated, rows, w, y);
+    }
 
     /**
      * Rotates heads of {@code qkv} in place and writes keys and values to the cache at each token's slot. In plain attention query and
@@ -192,6 +244,21 @@ public interface Ops extends AutoCloseable {
 
     /** {@code out[r] = x[output(r)]} for the R output rows; x (T, D), out (R, D). */
     void gatherOutputs(Activation x, Batch batch, Activation out);
+
+    /**
+     * Runs a walk. A backend may record its operations and, in a later step of the same numbers, run what it recorded instead of the walk.
+     *
+     * <p>So a walk calls the same operations on the same operands whenever its batches have as many tokens, sequences and outputs. What differs
+     * between steps are the integers of the batch and activations that the host wrote before; no activation is looked at within the walk. It
+     * is called again for the same step where recording it failed, in which case nothing was computed.
+     *
+     * @param batch the batch of all its operations
+     * @param shape the shape of all its attention, of all tokens to all keys
+     * @param cache the cache of all its attention
+     */
+    default void repeat(Walk walk, Batch batch, AttentionShape shape, KvCache cache) {
+        walk.run();
+    }
 
     /** Whether {@link #selectLogits} takes less time than looking at the logits, as where they are on a device. */
     default boolean selectsLogits() {

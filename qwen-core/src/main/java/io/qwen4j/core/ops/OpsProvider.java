@@ -1,6 +1,8 @@
 package io.qwen4j.core.ops;
 
+import io.qwen4j.BackendInfo;
 import io.qwen4j.Device;
+import java.util.List;
 import java.util.Optional;
 
 /** Offers a backend; found through {@link java.util.ServiceLoader}. Thread-safe. */
@@ -13,6 +15,11 @@ public interface OpsProvider {
 
     /** Why this backend does not work on this machine, or empty if it does. Looked into once. */
     Optional<Throwable> unavailabilityCause();
+
+    /** What this backend finds on this machine, usable or not. */
+    default List<BackendInfo.Hardware> hardware() {
+        return List.of();
+    }
 
     /**
      * Makes a backend.

@@ -72,16 +72,17 @@ class QwenWeightsTest {
             assertEquals(QwenWeights.bytesNeeded(checkpoint, ops, type), weights.bytes());
         }
         KvLayout cache = new KvLayout(KvCacheType.F16, 3, 10, 32, 2, 16);
-        MemoryNeeds needs = MemoryNeeds.of(checkpoint, checkpoint.config(), ops, type, 512, 8, cache);
+        long weightBytes = QwenWeights.bytesNeeded(checkpoint, ops, type);
+        MemoryNeeds needs = MemoryNeeds.of(weightBytes, checkpoint.config(), ops, 512, 8, cache, 0);
         assertEquals(3 * 2 * 2 * 16 * 2 * 320, needs.cacheBytes());
-        assertEquals(QwenWeights.bytesNeeded(checkpoint, ops, type), needs.weightBytes());
+        assertEquals(weightBytes, needs.weightBytes());
         // x, normed, outputs (64); qkv (128); attended (64); gate and up (192); gated (96); rotation (16): 512 rows. Window and logits: 8
         // rows.
         assertEquals(4L * (512 * (3 * 64 + 128 + 64 + 192 + 96 + 16) + 8 * (64 + 130)), needs.activationBytes());
         // Centres of keys double the rotations.
         KvLayout centred = new KvLayout(KvCacheType.INT8, 3, 10, 32, 2, 16);
         assertEquals(
-                needs.activationBytes() + 4 * 512 * 16, MemoryNeeds.of(checkpoint, checkpoint.config(), ops, type, 512, 8, centred).activationBytes());
+                needs.activationBytes() + 4 * 512 * 16, MemoryNeeds.of(weightBytes, checkpoint.config(), ops, 512, 8, centred, 0).activationBytes());
         needs.check(needs.totalBytes());
         InsufficientMemoryException e =
                 assertThrows(InsufficientMemoryException.class, () -> needs.check(needs.totalBytes() - 1));

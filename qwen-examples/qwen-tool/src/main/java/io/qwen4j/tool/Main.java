@@ -30,6 +30,7 @@ public final class Main {
             new PerplexityCommand(),
             new FilterCommand(),
             new PassKeyCommand(),
+            new InfoCommand(),
             new InspectCommand(),
             new QuantizeCommand(),
             new SynthesizeCommand(),

@@ -126,6 +126,7 @@ class UsageTest {
             filter --input f --output g --score perplexity --on-error no | --on-error must be one of FAIL, SKIP, KEEP
             embed --pooling max                                 | --pooling must be one of MEAN, LAST
             chat --message a --top-p 2                          | topP must be
+            info tiny-qwen                                      | 'tiny-qwen' is one argument too many
             reward                                              | MODEL is missing
             reward m --message a                                | --message and --answer need each other
             reward m --answer a                                 | --message and --answer need each other
@@ -149,7 +150,7 @@ class UsageTest {
     @ValueSource(
             strings = {
                 "chat", "generate", "tokenize", "render", "logits", "perplexity", "inspect", "quantize", "synthesize", "bench", "embed",
-                "calibrate-sparse", "passkey", "reward", "filter"
+                "calibrate-sparse", "passkey", "reward", "filter", "info"
             })
     void everyCommandHasHelp(String command) {
         for (List<String> words : List.of(List.of("help", command), List.of(command, "--help"), List.of(command, "-h"))) {
@@ -171,6 +172,18 @@ class UsageTest {
     void tellsItsVersion() {
         String version = Tool.run("--version").succeeded().out();
         assertTrue(version.matches("qwen \\d+\\.\\d+\\.\\d+(-SNAPSHOT)?\n"), version);
+    }
+
+    /** Each backend works, or it is said why not. */
+    @Test
+    void tellsWhatThisMachineHas() {
+        String info = Tool.run("info").succeeded().out();
+        assertTrue(info.matches("(?s)version  \\d.*\njava     \\d.*"), info);
+        assertTrue(info.matches("(?s).*\ncuda     (works|does not work here: \\S.*)\n.*"), info);
+        assertTrue(info.matches("(?s).*\ncpu      (works|does not work here: \\S.*)\n.*"), info);
+        assertTrue(info.endsWith("\njava     works\n"), info);
+        String json = Tool.run("info", "--json").succeeded().out();
+        assertTrue(json.startsWith("{\"version\":") && json.contains("{\"name\":\"java\",\"available\":true,\"hardware\":[]}"), json);
     }
 
     @Test
