@@ -14,18 +14,18 @@ mkdir -p "$build"
 
 nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total --format=csv
 set -- -std=c++17 -O3 -I"$sources" -I"$tests" -DQW_VERSION='"benchmark"'
-tests_of_kernels="cuda_test cuda_attention_test cuda_gemm_test cuda_int8_test"
+tests_of_kernels="cuda_test cuda_attention_test cuda_gemm_test cuda_int8_test cuda_steps_test"
 pids=
 # The kernels of compute capability 9.0 need the instructions that only this one has.
 target=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1 | tr -d .)
 if [ "$target" = 90 ]; then target=90a; fi
-for unit in device_cuda weights rows products gemm gemm_float gemm_hopper gemm_int8 gemm_int8_narrow gemm_int8_middle gemm_int8_wide attention attention_plan flash_prefill flash_decode sparse selection; do
+for unit in device_cuda weights rows products routing experts gemm gemm_float gemm_hopper gemm_int8 gemm_int8_narrow gemm_int8_middle gemm_int8_wide attention attention_plan flash_prefill flash_decode sparse selection; do
     sh "$root/qwen-native/src/main/build/nvcc.sh" "$build/$unit.log" nvcc -x cu "$@" -fmad=false -lineinfo \
         "-gencode=arch=compute_$target,code=sm_$target" \
         -c "$sources/cuda/$unit.cpp" -o "$build/$unit.o" &
     pids="$pids $!"
 done
-for unit in common/memory common/object common/batch common/routing common/choice common/selection cuda/objects api/qwen4j_cuda; do
+for unit in common/memory common/object common/batch common/routing common/choice common/selection cuda/objects cuda/steps cuda/uses api/qwen4j_cuda; do
     c++ "$@" -c "$sources/$unit.cpp" -o "$build/$(echo "$unit" | tr / _).o" &
     pids="$pids $!"
 done

@@ -4,6 +4,7 @@ module io.qwen4j.natives {
     requires static org.jspecify;
     requires io.qwen4j.core;
     requires org.bytedeco.javacpp;
+    requires org.slf4j;
 
     provides io.qwen4j.core.ops.OpsProvider with
             io.qwen4j.natives.CpuOpsProvider,

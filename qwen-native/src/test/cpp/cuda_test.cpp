@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/qwen4j_cuda.h"
+#include "common/routing.h"
 #include "common/status.h"
 #include "cuda/device.h"
 #include "cuda_support.h"
@@ -244,6 +245,10 @@ void experts() {
       }
       expect_close(expected, pairs.floats(), 1e-4, "experts", type, tokens);
       expect_close(expected_sum, sum.floats(), 1e-4, "experts, adding", type, tokens);
+      // What the host has seen, and may have changed, is sent again.
+      const std::vector<float> before(pairs.floats(), pairs.floats() + tokens * kUsed * (rows + 5));
+      succeeds(qwc_expert_linear(backend, in.handle, routing.handle, up_weight, pairs.handle), "expert_linear");
+      checks.expect(memcmp(before.data(), pairs.floats(), before.size() * 4) == 0, "experts of a routing that was looked at");
       if (type == kF32 && tokens == 7) {
         for (int32_t damage : {-1, 1 << 30}) {
           for (int64_t at = 0; at < 4 + kExperts + 1 + tokens * kUsed; at++) {
@@ -262,6 +267,52 @@ void experts() {
       qwc_weight_free(down_weight);
     }
   }
+  qwc_backend_free(backend);
+}
+
+// Routes against choose_experts, the pairs sorted by counting.
+void routes() {
+  const int64_t backend = qwc_backend_create(0, false);
+  for (int experts : {1, 31, 33, 300, 2048}) {
+    for (int used : {1, 2, 8}) {
+      if (used > experts) continue;
+      for (int tokens : {1, 3, 300}) {
+        if (tokens == 300 && experts > 300) continue;
+        std::vector<float> scores = normals(int64_t{1} * tokens * experts);
+        for (float& s : scores) {
+          if (tokens > 1 && seeded() % 3 == 0) s = std::floor(s);
+          if (tokens > 1 && seeded() % 200 == 0) s = seeded() % 2 ? NAN : -INFINITY;
+        }
+        std::vector<int32_t> ints(static_cast<size_t>(4 + experts + 1 + 2 * (tokens + 2) * used));
+        ints[0] = experts;
+        ints[1] = used;
+        ints[2] = tokens % 2;
+        const Buffer routing(backend, 1, static_cast<int64_t>(ints.size()), true), from(backend, tokens, experts, scores);
+        memcpy(routing.ints(), ints.data(), ints.size() * 4);
+        RoutingView expected(IntArray{ints.data(), static_cast<int64_t>(ints.size())});
+        std::vector<int32_t> chosen(static_cast<size_t>(tokens * used));
+        std::vector<float> weights(chosen.size());
+        for (int t = 0; t < tokens; t++) {
+          choose_experts(scores.data() + t * experts, experts, used, expected.normalized, chosen.data() + t * used, weights.data() + t * used);
+        }
+        expected.set_tokens(tokens);
+        expected.set_pairs(chosen.data(), weights.data());
+        succeeds(qwc_route(backend, from.handle, tokens, routing.handle), "route");
+        const RoutingView found(IntArray{routing.ints(), static_cast<int64_t>(ints.size())});
+        checks.expect(found.tokens == tokens && memcmp(found.first, expected.first, static_cast<size_t>(experts + 1) * 4) == 0 &&
+                          memcmp(found.token, expected.token, chosen.size() * 4) == 0,
+                      "pairs of %d tokens and %d of %d experts", tokens, used, experts);
+        for (int64_t p = 0; p < expected.pairs(); p++) {
+          const float e = expected.weight[p], f = found.weight[p];
+          checks.expect(std::isnan(e) ? std::isnan(f) : std::fabs(e - f) <= 2e-6f, "weight %g, expected %g", f, e);
+        }
+      }
+    }
+  }
+  const Buffer routing(backend, 1, 4 + 2050 + 2, true), scores(backend, 1, 2049);
+  routing.ints()[0] = 2049;
+  routing.ints()[1] = 1;
+  checks.expect(qwc_route(backend, scores.handle, 1, routing.handle) == kUnsupported, "2049 experts");
   qwc_backend_free(backend);
 }
 
@@ -545,11 +596,17 @@ void failures() {
 }  // namespace
 }  // namespace qw::test
 
-// With the argument "small" only small shapes, for tools under which a kernel takes a thousand times longer; with "selection" that alone.
+// With the argument "small" only small shapes, for tools under which a kernel takes a thousand times longer; with "selection" or "experts" those
+// alone.
 int main(int count, char** arguments) {
   using namespace qw::test;
-  if (count > 1 && strcmp(arguments[1], "selection") == 0) {
-    selection(false);
+  const std::string only = count > 1 ? arguments[1] : "";
+  if (only == "selection" || only == "experts") {
+    if (only == "selection") selection(false);
+    if (only == "experts") {
+      routes();
+      experts();
+    }
     return checks.finish("cuda_test");
   }
   const bool emulated = qwc_emulated_bytes() >= 0;
@@ -557,6 +614,7 @@ int main(int count, char** arguments) {
   const bool small = count > 1;
   rows_alone();
   for (bool fine : {false, true}) linear(fine, small);
+  routes();
   experts();
   selection(small);
   checks.expect(qwc_emulated_faults() == 0, "memory was given back that was not taken");

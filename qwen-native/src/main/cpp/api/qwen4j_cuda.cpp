@@ -2,6 +2,7 @@
 
 #include "common/guarded.h"
 #include "cuda/ops.h"
+#include "cuda/steps.h"
 
 using namespace qw;
 using namespace qw::cuda;
@@ -46,6 +47,7 @@ int32_t qwc_emulate_failure(int64_t k, int32_t status) {
 }
 int64_t qwc_emulated_bytes() { return emulated_bytes(); }
 int64_t qwc_emulated_faults() { return emulated_faults(); }
+int64_t qwc_emulated_allocations() { return emulated_allocations(); }
 
 int64_t qwc_device_count() {
   return guarded_value([] { return int64_t{device_count()}; });
@@ -76,8 +78,42 @@ int32_t qwc_backend_wait(int64_t backend) {
   return operation(backend, [](Backend& b) { b.context->stream.wait(); });
 }
 
-int64_t qwc_scratch_bytes(int64_t backend, int64_t activation_bytes, int64_t cache_tokens, int64_t head_size, bool sparse) {
-  return guarded_value([&] { return scratch_bytes(object<Backend>(backend), activation_bytes, cache_tokens, head_size, sparse); });
+int64_t qwc_scratch_bytes(int64_t backend, int64_t activation_bytes, int32_t type, int64_t pages, int64_t page_tokens, int64_t kv_heads,
+                          int64_t head_size, bool sparse) {
+  return guarded_value([&] {
+    return scratch_bytes(object<Backend>(backend), activation_bytes, kv_pages(type, 1, pages, page_tokens, kv_heads, head_size), sparse);
+  });
+}
+int64_t qwc_step_begin(int64_t backend, int64_t walk, int64_t batch, int64_t heads, int64_t kv_heads, int64_t head_size, int64_t chunk_length,
+                       int64_t cache) {
+  return guarded_value([&] {
+    Backend& b = object<Backend>(backend);
+    b.context->use();
+    const int64_t next =
+        b.steps->begin(walk, BatchView(object<Buffer>(batch)), {heads, kv_heads, head_size, 0, chunk_length}, object<KvCache>(cache));
+    if (next == Steps::kGivenUp) keep(kInternal, b.steps->problem().c_str());
+    return next;
+  });
+}
+int64_t qwc_step_end(int64_t backend) {
+  return guarded_value([&] {
+    Backend& b = object<Backend>(backend);
+    if (b.steps->end()) return int64_t{1};
+    keep(kInternal, b.steps->problem().c_str());
+    return int64_t{0};
+  });
+}
+int32_t qwc_step_abandon(int64_t backend) {
+  return guarded([&] { object<Backend>(backend).steps->abandon(); });
+}
+int32_t qwc_step_refuse(int64_t backend) {
+  return guarded([&] { object<Backend>(backend).steps->refuse(); });
+}
+int64_t qwc_recorded_steps(int64_t backend) {
+  return guarded_value([&] { return object<Backend>(backend).steps->recorded(); });
+}
+int64_t qwc_replayed_steps(int64_t backend) {
+  return guarded_value([&] { return object<Backend>(backend).steps->replayed(); });
 }
 
 int64_t qwc_segment_bytes(int32_t type, int64_t rows, int64_t columns) {
@@ -196,16 +232,16 @@ int32_t qwc_attention(int64_t backend, int64_t qkv, int64_t rotations, int64_t b
   });
 }
 int32_t qwc_route(int64_t backend, int64_t scores, int64_t rows, int64_t routing) {
-  return operation(backend, [&](Backend& b) { route(b, object<Buffer>(scores), rows, RoutingView(object<Buffer>(routing))); });
+  return operation(backend, [&](Backend& b) { route(b, object<Buffer>(scores), rows, object<Buffer>(routing)); });
 }
 int32_t qwc_expert_linear(int64_t backend, int64_t x, int64_t routing, int64_t weight, int64_t y) {
   return operation(backend, [&](Backend& b) {
-    expert_linear(b, object<Buffer>(x), RoutingView(object<Buffer>(routing)), object<Weight>(weight), object<Buffer>(y));
+    expert_linear(b, object<Buffer>(x), object<Buffer>(routing), object<Weight>(weight), object<Buffer>(y));
   });
 }
 int32_t qwc_expert_linear_add(int64_t backend, int64_t x, int64_t routing, int64_t weight, int64_t y) {
   return operation(backend, [&](Backend& b) {
-    expert_linear_add(b, object<Buffer>(x), RoutingView(object<Buffer>(routing)), object<Weight>(weight), object<Buffer>(y));
+    expert_linear_add(b, object<Buffer>(x), object<Buffer>(routing), object<Weight>(weight), object<Buffer>(y));
   });
 }
 int32_t qwc_sigmoid_gate(int64_t backend, int64_t x, int64_t rows, int64_t gate) {

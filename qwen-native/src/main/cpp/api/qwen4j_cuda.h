@@ -31,12 +31,13 @@ int64_t qwc_last_error_available();
 
 int64_t qwc_live_objects();
 int64_t qwc_live_mappings();
-// Of an emulated device, for tests: what there is, which call fails, bytes that are taken, how often memory was given back that was not taken
-// since this was last asked.
+// Of an emulated device, for tests: what there is, which call fails, bytes that are taken, how often memory was taken, and how
+// often memory was given back that was not taken since this was last asked.
 int32_t qwc_emulate_devices(int32_t devices, int32_t capability, int64_t bytes);
 int32_t qwc_emulate_failure(int64_t k, int32_t status);
 int64_t qwc_emulated_bytes();
 int64_t qwc_emulated_faults();
+int64_t qwc_emulated_allocations();
 
 // Number of devices, or a status negated that says why there is none.
 int64_t qwc_device_count();
@@ -52,7 +53,22 @@ void qwc_backend_free(int64_t backend);
 int32_t qwc_backend_wait(int64_t backend);
 
 // Memory that operations take beside what is made for them, and a margin.
-int64_t qwc_scratch_bytes(int64_t backend, int64_t activation_bytes, int64_t cache_tokens, int64_t head_size, bool sparse);
+int64_t qwc_scratch_bytes(int64_t backend, int64_t activation_bytes, int32_t type, int64_t pages, int64_t page_tokens, int64_t kv_heads,
+                          int64_t head_size, bool sparse);
+
+// A step that may be recorded, see cuda/steps.h. Returns what to do next, or a status negated:
+//   0 run the operations; 1 run them, then qwc_step_end; 2 the same, they are recorded; 3 nothing: the step was recorded before and is on the stream;
+//   4 as 0, and qwc_last_error says why nothing is recorded
+int64_t qwc_step_begin(int64_t backend, int64_t walk, int64_t batch, int64_t heads, int64_t kv_heads, int64_t head_size, int64_t chunk_length,
+                       int64_t cache);
+// 1: the step is on the stream; 0: run the operations once more, qwc_last_error says why; or a status negated.
+int64_t qwc_step_end(int64_t backend);
+// An operation of the step failed: run them without it. If they succeed then, qwc_step_refuse.
+int32_t qwc_step_abandon(int64_t backend);
+int32_t qwc_step_refuse(int64_t backend);
+// Steps of the backend that were recorded, and steps that ran as recorded.
+int64_t qwc_recorded_steps(int64_t backend);
+int64_t qwc_replayed_steps(int64_t backend);
 
 int64_t qwc_segment_bytes(int32_t type, int64_t rows, int64_t columns);
 int64_t qwc_arena_create(int64_t backend, int64_t bytes);

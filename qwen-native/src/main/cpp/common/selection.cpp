@@ -13,12 +13,14 @@ SelectionView::SelectionView(const IntArray& array) {
   sampleable = array.data[1];
   apart_ = array.data[2];
   apart_cell = array.data[3];
-  const int64_t most = array.data[4];
-  require(requests >= 0 && requests <= most && most <= array.size / kIntegers - 1, "the selection has no room for its requests");
-  require(apart_ >= 0 && apart_ <= array.size - kIntegers * (most + 1), "the selection has no room for its ids");
+  most_requests = array.data[4];
+  require(requests >= 0 && requests <= most_requests && most_requests <= array.size / kIntegers - 1,
+          "the selection has no room for its requests");
+  most_apart = array.size - kIntegers * (most_requests + 1);
+  require(apart_ >= 0 && apart_ <= most_apart, "the selection has no room for its ids");
   static_assert(sizeof(Request) == 4 * kIntegers);
   request = reinterpret_cast<const Request*>(array.data + kIntegers);
-  apart = array.data + kIntegers * (most + 1);
+  apart = array.data + kIntegers * (most_requests + 1);
 }
 
 void SelectionView::check(int64_t rows, int64_t columns, int64_t cells) const {

@@ -22,6 +22,8 @@ struct SelectionView {
 
   explicit SelectionView(const IntArray& array);
 
+  int64_t most_requests;
+  int64_t most_apart;
   int64_t requests;
   int64_t sampleable;
   int64_t apart_cell;  // of what is found for the first id apart

@@ -1,5 +1,6 @@
 // Rotation, the KV cache, and attention over its pages.
 #include "cuda/attention_plan.h"
+#include "cuda/steps.h"
 
 namespace qw::cuda {
 namespace {
@@ -331,6 +332,11 @@ int64_t rotation_width(const AttentionShape& s, const KvPages& kv) {
 // The slices that have no run of the choice.
 void attend_all(const AttentionCall& call, const ChoiceView* choice, const AttendArgs& args) {
   Backend& backend = call.backend;
+  if (const DensePlan* prepared = backend.steps->plan(call.shape)) {
+    require(choice == nullptr, "a prepared step attends to all keys");
+    run_dense(call, args, *prepared);
+    return;
+  }
   DensePlan plan = plan_dense(call.batch, call.shape, args.kv, backend.fine, choice, backend.context->info.processors, backend.ints);
   if (backend.ints.empty()) return;
   const int32_t* sent = backend.attend_pieces.send(backend.context, backend.ints);
@@ -428,20 +434,6 @@ void attention(Backend& backend, Buffer& qkv, Buffer& rotations, const BatchView
   const ChoiceView keys(*choice, batch, shape.heads, shape.chunk_length);
   attend_chosen(call, args, keys);
   attend_all(call, &keys, args);
-}
-
-int64_t scratch_bytes(const Backend& backend, int64_t activation_bytes, int64_t cache_tokens, int64_t head_size, bool sparse) {
-  require(activation_bytes >= 0 && cache_tokens >= 0 && head_size >= 1, "a size is negative");
-  // Kernels, which the driver loads when they are first used, and its own tables; pieces of memory, each rounded up to 2 MiB; and what other
-  // processes take between the look at what is free and the last allocation.
-  constexpr int64_t kMargin = 192 << 20;
-  // Rounded activations take 1.25 bytes for 4, or 2.5; results of experts less than what the experts compute.
-  const int64_t operations = activation_bytes;
-  // Splits of attention are computed apart for less than two pieces on each processor, see DensePlan; memory grows by half more than needed.
-  const int64_t splits = times(2 * int64_t{backend.context->info.processors}, divide_up(cache_tokens, kSplitKeys));
-  const int64_t parts = times(splits, piece_rows(head_size) * (head_size + 2) * 6);
-  const int64_t choosing = sparse ? kMostWeightBytes / 2 * 3 + kMostTiles * static_cast<int64_t>(sizeof(ChosenTile)) / 2 * 3 : 0;
-  return plus(plus(kMargin, operations), plus(parts, choosing));
 }
 
 }  // namespace qw::cuda

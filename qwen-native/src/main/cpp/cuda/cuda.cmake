@@ -6,12 +6,13 @@ set(QW_CUDA_JNI_SOURCE "" CACHE FILEPATH "Binding of the CUDA library, generated
 set(QW_CUDA_TARGETS "80,90a,120" CACHE STRING "Compute capabilities to compile for")
 set(QW_NVCC "" CACHE FILEPATH "nvcc; without it only the emulation is built")
 
-set(QW_CUDA_KERNELS weights rows products gemm gemm_float gemm_hopper gemm_int8 gemm_int8_narrow gemm_int8_middle gemm_int8_wide
-    attention attention_plan flash_prefill flash_decode sparse selection)
+set(QW_CUDA_KERNELS weights rows products routing experts gemm gemm_float gemm_hopper gemm_int8 gemm_int8_narrow gemm_int8_middle
+    gemm_int8_wide attention attention_plan flash_prefill flash_decode sparse selection)
 
 # Without kernels; the same for devices and emulation.
 add_library(cuda_host OBJECT
-  common/memory.cpp common/object.cpp common/batch.cpp common/routing.cpp common/selection.cpp common/choice.cpp cuda/objects.cpp api/qwen4j_cuda.cpp)
+  common/memory.cpp common/object.cpp common/batch.cpp common/routing.cpp common/selection.cpp common/choice.cpp
+  cuda/objects.cpp cuda/steps.cpp cuda/uses.cpp api/qwen4j_cuda.cpp)
 
 # Runs where it was built.
 list(TRANSFORM QW_CUDA_KERNELS REPLACE "(.+)" "cuda/\\1.cpp" OUTPUT_VARIABLE QW_CUDA_KERNEL_SOURCES)

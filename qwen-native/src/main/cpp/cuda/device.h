@@ -37,6 +37,8 @@ void release(void* memory) noexcept;
 bool pin(void* memory, int64_t bytes) noexcept;
 void unpin(void* memory) noexcept;
 
+class Graph;
+
 // Operations on a stream run one after the other, beside the host.
 class Stream {
  public:
@@ -53,9 +55,38 @@ class Stream {
   void wait();
   // The same where a lost device is no failure: it reads and writes nothing any more.
   void settle() noexcept;
+
+  // What this thread gives to the stream from now on is recorded and not run. Until the recording ends, what cannot be recorded fails with
+  // kInternal: to take or free memory of the device, to wait, to bring anything to the host, to send memory that is not pinned, to set a mark.
+  void begin_capture();
+  // Throws kInternal if nothing came of the recording, kOutOfMemory if there is no memory for the graph; the recording has ended all the same.
+  Graph end_capture();
+  // Ends a recording, if there is one, for nothing.
+  void abandon_capture() noexcept;
   void* handle() const { return handle_; }
 
  private:
+  void* handle_ = nullptr;
+};
+
+// Throws kInternal, naming what is asked for, while this thread records a stream.
+void require_running(const char* what);
+
+// What was recorded, to be run again: kernels with the arguments and copies with the addresses that they had. What those point to must live, and
+// what kernels and copies read there is what it is when they run.
+class Graph {
+ public:
+  Graph() = default;
+  Graph(Graph&& other) noexcept;
+  Graph& operator=(Graph&& other) noexcept;
+  ~Graph();
+
+  bool empty() const { return handle_ == nullptr; }
+  // kOutOfMemory if the device has no room for it: nothing ran then.
+  void launch(const Stream& stream) const;
+
+ private:
+  friend class Stream;
   void* handle_ = nullptr;
 };
 
@@ -80,11 +111,13 @@ class Mark {
 // For tests; kUnsupported on a real device.
 // So many devices of a compute capability (80 is 8.0) with so much memory each; -1: no driver.
 void emulate_devices(int devices, int capability, int64_t bytes);
-// The k-th allocation (kOutOfMemory) or other call (kDeviceLost) from now on fails; 0 ends it, also the loss of a device.
+// The k-th allocation (kOutOfMemory), recording (kInternal) or other call (kDeviceLost) from now on fails; 0 ends it, also the loss of a device.
 void emulate_failure(int64_t k, Status status);
 // Bytes of the device that are taken, or -1 if unknown.
 int64_t emulated_bytes();
 // How often memory was given back that was not taken, since this was last asked. Until it is asked each call of the device fails for it.
 int64_t emulated_faults();
+// How often memory of the device was taken or memory of the host was pinned since the process began, or -1 if unknown.
+int64_t emulated_allocations();
 
 }  // namespace qw::cuda

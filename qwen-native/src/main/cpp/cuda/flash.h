@@ -643,6 +643,7 @@ QW_KERNEL QW_LAUNCH_RESIDENT(F::kThreads, F::kTogether)
 template <class F>
 void launch_flash(const Stream& stream, const char* name, const AttendArgs& args, const AttendPiece* pieces, int64_t count,
                   const FlashTile* chosen) {
+  static_assert(F::kSharedBytes + (sizeof(FlashTables<F>) + 1023) / 1024 * 1024 <= 99 << 10, "the smallest devices give a block 99 KB");
   launch_sharing(stream, name, flash_attend<F>, count, 1, 1, F::kThreads, F::kSharedBytes, args, pieces, chosen);
 }
 

@@ -15,7 +15,7 @@ namespace {
 constexpr int kRowBytes = 128;
 constexpr int kPieces = kRowBytes / 16;
 constexpr int kThreads = 128;
-constexpr int64_t kGroup8 = 8;  // tiles of tokens that are computed side by side, see place_of
+constexpr int64_t kSideBySide = 8;  // tiles of tokens that are computed side by side, see place_of
 
 // kWarpRows x kWarpTokens warps. kBlocks of them must fit into a multiprocessor's registers.
 template <int kTileRows, int kTileTokens, int kWarpsOfRows, int kWarpsOfTokens, int kCopies, int kResident>
@@ -68,8 +68,8 @@ struct Place {
 
 // Tiles of tokens in groups: blocks that run at a time share tokens and weights, and what they read stays in the cache.
 QW_DEVICE Place place_of(int64_t index, int64_t row_tiles, int64_t token_tiles) {
-  const int64_t group = index / (kGroup8 * row_tiles), first = group * kGroup8;
-  const int64_t count = token_tiles - first < kGroup8 ? token_tiles - first : kGroup8, inside = index - first * row_tiles;
+  const int64_t group = index / (kSideBySide * row_tiles), first = group * kSideBySide;
+  const int64_t count = token_tiles - first < kSideBySide ? token_tiles - first : kSideBySide, inside = index - first * row_tiles;
   return {inside / count, first + inside % count};
 }
 

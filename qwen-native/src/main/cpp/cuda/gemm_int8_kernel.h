@@ -116,7 +116,8 @@ struct alignas(8) FloatPair {
 struct GemmArgs {
   IntegerProduct p;
   int64_t high, scales, supers;  // places in a row
-  int32_t scale_bytes;           // of a group
+  int32_t scale_bytes;           // from a group to the next one of a stage, 0 where all four share a scale
+  int32_t stage_scale_bytes;     // of a stage
   int32_t super_bytes;           // of 8 groups
   int32_t stages;
   int32_t row_tiles, slot_tiles;
@@ -181,10 +182,10 @@ QW_DEVICE void copy_stage(const GemmArgs& args, int64_t first_row, int first_slo
   };
   copy_plane(std::integral_constant<int, S::kCodePieces>(), 0, group * C::kCode);
   if constexpr (S::kHighPieces != 0) copy_plane(std::integral_constant<int, S::kHighPieces>(), S::kHigh, args.high + group * C::kHigh);
-  const int64_t scales = args.scales + group * args.scale_bytes, piece = scales / 16 * 16;
+  const int64_t scales = args.scales + int64_t{at} * args.stage_scale_bytes, piece = scales / 16 * 16;
   copy_pieces<S>(stage + S::kScales, rows + piece, p.row_bytes, rows_there, piece < p.row_bytes);
   if constexpr (C::kScalePieces == 2) {
-    if (scales % 16 + kStageGroups * args.scale_bytes > 16) {
+    if (scales % 16 + args.stage_scale_bytes > 16) {
       copy_pieces<S>(stage + S::kScales + 16, rows + piece + 16, p.row_bytes, rows_there, piece + 16 < p.row_bytes);
     }
   }
@@ -247,7 +248,7 @@ QW_DEVICE void make_factors(const GemmArgs& args, int at, const uint8_t* stage, 
   using C = typename S::C;
   const int64_t group = int64_t{at} * kStageGroups;
   // Those of four groups begin at a multiple of four.
-  const uint8_t* scales = stage + S::kScales + (args.scales + group * args.scale_bytes) % 16;
+  const uint8_t* scales = stage + S::kScales + (args.scales + int64_t{at} * args.stage_scale_bytes) % 16;
   const int64_t super = (args.supers + group / 8 * args.super_bytes) % 16;
   const uint8_t* supers = stage + S::kScales + 16 * C::kScalePieces + super / 4 * 4;
   const auto word = [](const uint8_t* p) { return *reinterpret_cast<const uint32_t*>(p); };
@@ -499,7 +500,16 @@ bool multiply_tiles(const Stream& stream, int64_t shared_bytes, int64_t processo
     }
     if (stages == 0) return;
     const int64_t groups = product.groups, high = groups * F::kCode, scales = high + groups * F::kHigh;
-    const GemmArgs args{product, high, scales, scales + groups * F::kScale, F::kScale, F::kSuper, stages, static_cast<int32_t>(row_tiles),
+    static_assert(F::kScaleGroups == 1 || F::kScaleGroups == kStageGroups);
+    const GemmArgs args{product,
+                        high,
+                        scales,
+                        scales + groups / F::kScaleGroups * F::kScale,
+                        F::kScaleGroups == 1 ? F::kScale : 0,
+                        F::kScale * kStageGroups / F::kScaleGroups,
+                        F::kSuper,
+                        stages,
+                        static_cast<int32_t>(row_tiles),
                         static_cast<int32_t>(slot_tiles)};
     launch_sharing(stream, "multiply_tile", multiply_tile<kCodes, kTile>, row_tiles * slot_tiles, 1, 1, kGemmThreads,
                    S::shared_bytes(stages), args);

@@ -218,10 +218,18 @@ QW_DEVICE void store4(void* p, const Words4& v) {
 QW_DEVICE uint8_t* launch_shared() { return emulation::launch_shared(); }
 
 template <class... P, class... A>
-void launch_sharing(const Stream&, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads, int64_t shared_bytes,
-                    A... arguments) {
-  auto body = [&] { kernel(arguments...); };
-  emulation::run_grid(name, x, y, z, threads, shared_bytes, [](void* b) { (*static_cast<decltype(body)*>(b))(); }, &body);
+void launch_sharing(const Stream& stream, const char* name, void (*kernel)(P...), int64_t x, int64_t y, int64_t z, int threads,
+                    int64_t shared_bytes, A... arguments) {
+  const auto run = [=] {
+    auto body = [&] { kernel(arguments...); };
+    emulation::run_grid(name, x, y, z, threads, shared_bytes, [](void* b) { (*static_cast<decltype(body)*>(b))(); }, &body);
+  };
+  if (auto* nodes = emulation::recorded(stream.handle())) {
+    nodes->emplace_back(run);
+    return;
+  }
+  emulation::catch_up();
+  run();
 }
 
 #endif

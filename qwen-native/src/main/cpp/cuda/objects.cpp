@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "cuda/steps.h"
+#include "cuda/uses.h"
+
 namespace qw::cuda {
 namespace {
 
@@ -48,17 +51,21 @@ DeviceMemory& DeviceMemory::operator=(DeviceMemory&& other) noexcept {
 DeviceMemory::~DeviceMemory() {
   if (data_ == nullptr) return;
   context_->try_to_use();
+  const std::lock_guard<std::mutex> lock(context_->freeing);
+  context_->freed++;
   release(data_);
 }
 
 void DeviceMemory::grow(const std::shared_ptr<Context>& context, int64_t bytes) {
   if (bytes <= bytes_) return;
+  require_running("memory of the device that grows");
   *this = DeviceMemory();
   *this = DeviceMemory(context, plus(bytes, bytes / 2));
 }
 
 const int32_t* SentInts::send(const std::shared_ptr<Context>& context, const std::vector<int32_t>& ints) {
   if (ints != sent_) {
+    require_running("integers that are sent by themselves");
     const int64_t bytes = static_cast<int64_t>(ints.size()) * 4;
     sent_.clear();
     memory_.grow(context, bytes);
@@ -69,8 +76,14 @@ const int32_t* SentInts::send(const std::shared_ptr<Context>& context, const std
   return reinterpret_cast<const int32_t*>(memory_.data());
 }
 
+void SentInts::reserve(const std::shared_ptr<Context>& context, int64_t count) {
+  if (times(count, 4) <= memory_.bytes()) return;
+  sent_.clear();
+  memory_.grow(context, times(count, 4));
+}
+
 Buffer::Buffer(std::shared_ptr<Context> context, int64_t r, int64_t c, bool host_only)
-    : Object(kBuffer), rows(r), columns(c), context_(std::move(context)), host_row_(r) {
+    : Object(kBuffer), rows(r), columns(c), context_(std::move(context)), host_only_(host_only), host_row_(r) {
   require(r >= 1 && c >= 1, "a buffer has at least one row and one column");
   const int64_t bytes = times(times(r, c), 4);
   if (host_only) {
@@ -97,8 +110,17 @@ const Memory& Buffer::view() {
 
 uint8_t* Buffer::host() {
   require(!discarded, "the buffer is closed");
+  require_running("looking at a buffer");
   view();
-  if (device_.data() == nullptr) return host_.data();
+  if (host_only_) {
+    if (computed()) {
+      context_->use();
+      const int64_t first = computed_from_ * 4;
+      context_->stream.copy_to_host(host_.data() + first, device_.data() + first, rows * row_bytes() - first);
+      computed_from_ = -1;
+    }
+    return host_.data();
+  }
   context_->use();
   sent_.wait();
   if (device_rows_ > 0) context_->stream.copy_to_host(host_.data(), device_.data(), device_rows_ * row_bytes());
@@ -108,21 +130,30 @@ uint8_t* Buffer::host() {
 }
 
 const float* Buffer::read(int64_t count) {
-  require(!discarded && device_.data() != nullptr, "the buffer is closed");
+  require(!discarded && !host_only_, "the buffer is closed or an array of integers");
+  note_use(count, false);
   if (host_row_ < count) {
     context_->stream.copy_to_device(device_.data() + host_row_ * row_bytes(), host_.data() + host_row_ * row_bytes(),
                                     (count - host_row_) * row_bytes());
-    sent_.set(context_->stream);
+    // Of what is recorded nothing is sent now.
+    if (context_->uses == nullptr) sent_.set(context_->stream);
     host_row_ = count;
   }
   return reinterpret_cast<const float*>(device_.data());
 }
 
 float* Buffer::write(int64_t count) {
-  require(!discarded && device_.data() != nullptr, "the buffer is closed");
+  require(!discarded && !host_only_, "the buffer is closed or an array of integers");
+  note_use(count, true);
   device_rows_ = std::max(device_rows_, count);
   host_row_ = std::max(host_row_, count);
   return reinterpret_cast<float*>(device_.data());
+}
+
+void Buffer::note_use(int64_t count, bool written) {
+  if (context_->uses == nullptr) return;
+  const std::lock_guard<std::mutex> lock(context_->freeing);
+  context_->uses->add(*this, count, written);
 }
 
 float* Buffer::change(int64_t count) {
@@ -132,6 +163,11 @@ float* Buffer::change(int64_t count) {
 
 void Buffer::discard() {
   discarded = true;
+  {
+    // On any thread, also while the backend's records a step.
+    const std::lock_guard<std::mutex> lock(context_->freeing);
+    if (context_->uses != nullptr) context_->uses->forget(*this);
+  }
   sent_.settle();
   device_ = DeviceMemory();
   if (pinned_) unpin(host_.data());
@@ -141,8 +177,19 @@ void Buffer::discard() {
 }
 
 Buffer::operator IntArray() {
-  require(!discarded && device_.data() == nullptr, "the buffer is no array of integers");
+  require(!discarded && host_only_, "the buffer is no array of integers");
   return {reinterpret_cast<int32_t*>(host_.data()), rows * columns};
+}
+
+int32_t* Buffer::twin(int64_t more) {
+  require(!discarded && host_only_, "the buffer is no array of integers");
+  const int64_t bytes = times(plus(times(rows, columns), more), 4);
+  if (device_.bytes() < bytes) {
+    require(!computed(), "the twin of an array grows");
+    device_ = DeviceMemory();
+    device_ = DeviceMemory(context_, bytes);
+  }
+  return reinterpret_cast<int32_t*>(device_.data());
 }
 
 Arena::Arena(std::shared_ptr<Context> context, int64_t bytes)
@@ -192,6 +239,9 @@ KvCache::KvCache(std::shared_ptr<Context> context, int32_t type, int64_t layers,
   pages.memory = memory.data();
 }
 
-Backend::Backend(int device, bool f) : Object(kBackend), context(std::make_shared<Context>(device)), fine(f) {}
+Backend::Backend(int device, bool f)
+    : Object(kBackend), context(std::make_shared<Context>(device)), fine(f), steps(std::make_unique<Steps>(*this)) {}
+
+Backend::~Backend() = default;
 
 }  // namespace qw::cuda

@@ -1,7 +1,9 @@
 // The objects of the CUDA backend.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "common/column_order.h"
@@ -11,6 +13,9 @@
 #include "cuda/gemm_order.h"
 
 namespace qw::cuda {
+
+class BufferUses;
+class Steps;
 
 // A device and the stream on which everything of a backend runs; kept by all that was made with the backend.
 struct Context {
@@ -23,6 +28,11 @@ struct Context {
   const int device;
   const DeviceInfo info;
   Stream stream;
+  // How often memory of the device was freed: what was recorded before may use it. It is freed, and what was recorded is launched, under the lock.
+  std::atomic<int64_t> freed{0};
+  std::mutex freeing;
+  // Of the step that is recorded, or null.
+  BufferUses* uses = nullptr;
 };
 
 // Memory of the device.
@@ -49,6 +59,8 @@ class DeviceMemory {
 class SentInts {
  public:
   const int32_t* send(const std::shared_ptr<Context>& context, const std::vector<int32_t>& ints);
+  // Takes memory for so many at once, where they grow from step to step.
+  void reserve(const std::shared_ptr<Context>& context, int64_t count);
 
  private:
   std::vector<int32_t> sent_;
@@ -60,7 +72,7 @@ class SentInts {
 //   rows 0 .. device_rows - 1 are newest on the device, rows from host_row on newest on the host, device_rows <= host_row
 struct Buffer : Object {
   static constexpr Kind kKind = kBuffer;
-  // host_only: an array of integers, which operations check and send in parts
+  // host_only: an array of integers, which operations check and send in parts, or write into its twin
   Buffer(std::shared_ptr<Context> context, int64_t rows, int64_t columns, bool host_only);
   ~Buffer();
   const int64_t rows;
@@ -81,9 +93,19 @@ struct Buffer : Object {
   void discard();
   operator IntArray();
 
+  // Of an array of integers: memory of the device for all of it and `more` integers behind it, which is taken once.
+  int32_t* twin(int64_t more);
+  // Kernels write all of the twin from `first` on: it is the newest until the host looks.
+  void computed_from(int64_t first) { computed_from_ = first; }
+  bool computed() const { return computed_from_ >= 0; }
+
  private:
+  friend class BufferUses;
   int64_t row_bytes() const { return columns * 4; }
+  void note_use(int64_t count, bool written);
   std::shared_ptr<Context> context_;
+  const bool host_only_;
+  int64_t computed_from_ = -1;
   DeviceMemory device_;
   Memory host_;
   bool pinned_ = false;
@@ -120,6 +142,8 @@ struct Weight : Object {
   std::vector<Segment> runs;      // those of one type and order that follow each other in memory as one
   std::vector<ColumnOrder> orders;  // all different
   mutable DeviceMemory device_orders;  // `columns` numbers of each, sent when they are first needed
+  mutable DeviceMemory device_experts;  // its parts as those of `sent_experts` experts, sent when they are first needed
+  mutable int64_t sent_experts = 0;
   std::vector<std::shared_ptr<const DeviceMemory>> memory;
 };
 
@@ -172,16 +196,16 @@ struct Backend : Object {
   static constexpr Kind kKind = kBackend;
   // fine: what 8 bits leave over of an activation gets 8 bits more
   Backend(int device, bool fine);
+  ~Backend();
   const std::shared_ptr<Context> context;
   const bool fine;
   SentInts batch;
-  SentInts routing;
-  SentInts tiles;
   SentInts selection;
   SentInts attend_pieces;
   SentInts chosen_pieces;
   DeviceMemory quantized;       // activations of one linear operation
   DeviceMemory expert_results;  // of one operation of experts
+  DeviceMemory tiles;
   DeviceMemory rounded;         // activations of one operation in 16 bits, see gemm.h
   DeviceMemory gemm_parts;      // sums of splits
   DeviceMemory decoded;         // rows of quantized weights in BF16
@@ -192,6 +216,7 @@ struct Backend : Object {
   DeviceMemory selected;  // of parts of rows of logits
   std::vector<int32_t> ints;  // scratch of one operation
   std::vector<float> floats;
+  std::unique_ptr<Steps> steps;
 };
 
 }  // namespace qw::cuda

@@ -17,16 +17,17 @@ void add_segment(Weight& weight, int32_t type, int64_t rows, const int32_t* orde
 // be filled again when its stream was waited for.
 void pack_rows(const Weight& weight, int64_t segment, int64_t first_row, int64_t rows, Staging& staging, int64_t bytes);
 
-// Memory of the device that operations take beside what was made for them, at most: of a decoder with so many bytes of activations, over a
-// cache of so many tokens.
-int64_t scratch_bytes(const Backend& backend, int64_t activation_bytes, int64_t cache_tokens, int64_t head_size, bool sparse);
+// Memory of the device that operations take beside what was made for them, at most: of a decoder with so many bytes of activations, over
+// such a cache.
+int64_t scratch_bytes(const Backend& backend, int64_t activation_bytes, const KvPages& kv, bool sparse);
 
 void embed(Backend& backend, const Weight& table, const BatchView& batch, Buffer& x);
 void rms_norm(Backend& backend, Buffer& x, int64_t rows, Buffer& gain, float epsilon, Buffer& y);
 void linear(Backend& backend, Buffer& x, int64_t rows, const Weight& w, Buffer* bias, bool add, Buffer& y);
-void route(Backend& backend, Buffer& scores, int64_t rows, RoutingView routing);
-void expert_linear(Backend& backend, Buffer& x, const RoutingView& routing, const Weight& w, Buffer& y);
-void expert_linear_add(Backend& backend, Buffer& x, const RoutingView& routing, const Weight& w, Buffer& y);
+// The pairs are on the device when it returns, and on the host when it looks at the routing; their number is on the host at once.
+void route(Backend& backend, Buffer& scores, int64_t rows, Buffer& routing);
+void expert_linear(Backend& backend, Buffer& x, Buffer& routing, const Weight& w, Buffer& y);
+void expert_linear_add(Backend& backend, Buffer& x, Buffer& routing, const Weight& w, Buffer& y);
 void sigmoid_gate(Backend& backend, Buffer& x, int64_t rows, Buffer& gate);
 void swiglu(Backend& backend, Buffer& x, int64_t rows, Buffer& out);
 void relu(Backend& backend, Buffer& x, int64_t rows);
@@ -57,7 +58,6 @@ struct SentBatch {
   const int32_t* pages;        // of sequence b from b * page_stride on
   int64_t page_stride;
 };
-// page_tokens: tokens of a page, so that only pages in use are sent
 SentBatch send_batch(Backend& backend, const BatchView& batch);
 
 inline void check_rows(const Buffer& buffer, int64_t rows, int64_t columns, const char* message) {

@@ -5,6 +5,7 @@
 #include "cuda/gemm.h"
 #include "cuda/gemm_int8.h"
 #include "cuda/integers.h"
+#include "cuda/multiply.h"
 #include "cuda/ops.h"
 
 namespace qw::cuda {
@@ -13,43 +14,6 @@ namespace {
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * kLanes;
 constexpr int kMostTokens = 8;
-constexpr int64_t kMostTiles = 65535;  // of a grid's second dimension
-
-// Activations in integers: of a row, `groups` times 32 int8 values q with x = scale * q, and the sums of q of each 16. Where activations
-// are fine a second set with what the first one leaves over follows.
-struct Integers {
-  int8_t* q;
-  float* scale;
-  int16_t* sum16;
-  int sets;
-  int64_t rows;  // of a set
-};
-
-// Tokens that are multiplied with rows of one expert.
-struct Tile {
-  int64_t data;  // address of the first row
-  int32_t rows;
-  int32_t column;  // of the results, of its first row
-  int32_t first;   // row of the results, of the first token
-  int32_t count;
-};
-constexpr int kTileInts = sizeof(Tile) / 4;
-
-struct MultiplyArgs {
-  const uint8_t* data;
-  int64_t row_bytes;
-  int64_t rows;
-  int64_t columns;
-  int64_t tokens;
-  const float* x;
-  Integers integers;
-  const float* bias;  // of the first row, or null
-  float* y;           // of the first row
-  int64_t y_stride;
-  bool add;
-  const Tile* tiles;      // or null: all rows are multiplied with all tokens
-  const int32_t* picked;  // row of x for a row of the results, or null
-};
 
 // What a block does: the rows of the weights and of the results.
 struct Place {
@@ -200,6 +164,20 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) quantize_groups(const float* x, const int32
   }
 }
 
+template <int kTokens>
+void launch_multiply(Backend& backend, int32_t type, const MultiplyArgs& args, int64_t rows, int64_t tiles) {
+  const Stream& stream = backend.context->stream;
+  const int64_t x = divide_up(rows, kWarps);
+  with_type(type, [&](auto t) {
+    constexpr int kType = decltype(t)::value;
+    if constexpr (kIsFloat<kType>) {
+      launch(stream, "multiply_floats", multiply_floats<kType, kTokens>, x, tiles, 1, kThreads, args);
+    } else {
+      launch(stream, "multiply_integers", multiply_integers<kType, kTokens>, x, tiles, 1, kThreads, args);
+    }
+  });
+}
+
 }  // namespace
 
 const int32_t* order_on_device(Backend& backend, const Weight& w, int32_t number) {
@@ -217,8 +195,6 @@ const int32_t* order_on_device(Backend& backend, const Weight& w, int32_t number
   return reinterpret_cast<const int32_t*>(w.device_orders.data()) + number * w.columns;
 }
 
-namespace {
-
 Integers quantize(Backend& backend, const Weight& w, int32_t order, const float* x, int64_t rows) {
   const int64_t columns = w.columns;
   const int sets = backend.fine ? 2 : 1;
@@ -234,119 +210,13 @@ Integers quantize(Backend& backend, const Weight& w, int32_t order, const float*
   return out;
 }
 
-// Tokens of a tile: the least of 1, 4 and 8 that holds `tokens`, else 8.
 int tile_tokens(int64_t tokens) { return tokens == 1 ? 1 : tokens <= 4 ? 4 : kMostTokens; }
-
-template <int kTokens>
-void launch_multiply(Backend& backend, int32_t type, const MultiplyArgs& args, int64_t rows, int64_t tiles) {
-  const Stream& stream = backend.context->stream;
-  const int64_t x = divide_up(rows, kWarps);
-  with_type(type, [&](auto t) {
-    constexpr int kType = decltype(t)::value;
-    if constexpr (kIsFloat<kType>) {
-      launch(stream, "multiply_floats", multiply_floats<kType, kTokens>, x, tiles, 1, kThreads, args);
-    } else {
-      launch(stream, "multiply_integers", multiply_integers<kType, kTokens>, x, tiles, 1, kThreads, args);
-    }
-  });
-}
 
 void multiply(Backend& backend, int32_t type, const MultiplyArgs& args, int64_t rows, int64_t tiles, int tokens) {
   if (tokens == 1) return launch_multiply<1>(backend, type, args, rows, tiles);
   if (tokens == 4) return launch_multiply<4>(backend, type, args, rows, tiles);
   launch_multiply<kMostTokens>(backend, type, args, rows, tiles);
 }
-
-// Rows of one expert.
-struct ExpertShape {
-  ExpertShape(const Weight& w, const RoutingView& routing) {
-    require(w.rows % routing.experts == 0, "the rows of the matrix are not those of so many experts");
-    rows = w.rows / routing.experts;
-    require(w.segments.size() % static_cast<size_t>(routing.experts) == 0, "a part of the matrix belongs to two experts");
-    segments = static_cast<int64_t>(w.segments.size()) / routing.experts;
-    for (int64_t e = 0; e < routing.experts; e++) {
-      require(segment(w, e, 0).first_row == e * rows, "a part of the matrix belongs to two experts");
-    }
-  }
-  const Segment& segment(const Weight& w, int64_t e, int64_t i) const { return w.segments[static_cast<size_t>(e * segments + i)]; }
-
-  int64_t rows;
-  int64_t segments;
-};
-
-// y[p] = x[row of p] · w[expert of p]ᵀ for all pairs p.
-void multiply_pairs(Backend& backend, const float* x, int64_t x_rows, const int32_t* picked, const RoutingView& routing, const Weight& w,
-                    const ExpertShape& shape, float* y) {
-  int64_t most = 0;
-  for (int64_t e = 0; e < routing.experts; e++) most = std::max<int64_t>(most, routing.first[e + 1] - routing.first[e]);
-  const int tokens = tile_tokens(most);
-  std::vector<int32_t>& ints = backend.ints;
-  // Tiles of one type and order of columns.
-  struct Group {
-    int32_t type, order;
-    int64_t begin, count, rows;
-  };
-  std::vector<Group> groups;
-  for (int64_t e = 0; e < routing.experts; e++) {
-    if (routing.first[e] == routing.first[e + 1]) continue;
-    for (int64_t i = 0; i < shape.segments; i++) {
-      const Segment& s = shape.segment(w, e, i);
-      const auto same = [&](const Group& g) { return g.type == s.type && g.order == s.order; };
-      if (std::none_of(groups.begin(), groups.end(), same)) groups.push_back({s.type, s.order, 0, 0, 0});
-    }
-  }
-  ints.clear();
-  for (Group& group : groups) {
-    group.begin = static_cast<int64_t>(ints.size()) / kTileInts;
-    for (int64_t e = 0; e < routing.experts; e++) {
-      for (int64_t i = 0; i < shape.segments; i++) {
-        const Segment& s = shape.segment(w, e, i);
-        if (s.type != group.type || s.order != group.order) continue;
-        for (int32_t p = routing.first[e]; p < routing.first[e + 1]; p += tokens) {
-          Tile tile{reinterpret_cast<int64_t>(s.data), static_cast<int32_t>(s.rows), static_cast<int32_t>(s.first_row - e * shape.rows), p,
-                    std::min(tokens, routing.first[e + 1] - p)};
-          const int32_t* values = reinterpret_cast<const int32_t*>(&tile);
-          ints.insert(ints.end(), values, values + kTileInts);
-          group.rows = std::max(group.rows, s.rows);
-          group.count++;
-        }
-      }
-    }
-  }
-  const Tile* tiles = reinterpret_cast<const Tile*>(backend.tiles.send(backend.context, ints));
-  MultiplyArgs args{};
-  args.columns = w.columns;
-  args.x = x;
-  args.y = y;
-  args.y_stride = shape.rows;
-  args.picked = picked;
-  int32_t order = -1;
-  for (const Group& group : groups) {
-    if (!is_float(group.type) && group.order != order) {
-      order = group.order;
-      args.integers = quantize(backend, w, order, x, x_rows);
-    }
-    args.row_bytes = row_bytes(group.type, w.columns);
-    for (int64_t at = 0; at < group.count; at += kMostTiles) {
-      args.tiles = tiles + group.begin + at;
-      multiply(backend, group.type, args, group.rows, std::min(kMostTiles, group.count - at), tokens);
-    }
-  }
-}
-
-// y[t] += weight(p) * z[p] for the pairs p of token t in their order.
-QW_KERNEL QW_LAUNCH_BOUNDS(kThreads)
-add_pairs(const float* z, const int32_t* pairs, const float* weights, int64_t used, int64_t columns, float* y) {
-  const int32_t* of_token = pairs + block_x() * used;
-  float* to = y + block_x() * columns;
-  for (int64_t i = thread_index(); i < columns; i += kThreads) {
-    float sum = to[i];
-    for (int64_t k = 0; k < used; k++) sum = fma(weights[of_token[k]], z[of_token[k] * columns + i], sum);
-    to[i] = sum;
-  }
-}
-
-}  // namespace
 
 void linear(Backend& backend, Buffer& x, int64_t rows, const Weight& w, Buffer* bias, bool add, Buffer& y) {
   check_rows(x, rows, w.columns, "x does not fit the rows of a linear layer");
@@ -391,64 +261,6 @@ void linear(Backend& backend, Buffer& x, int64_t rows, const Weight& w, Buffer* 
       multiply(backend, run.type, part, run.rows, divide_up(part.tokens, tokens), tokens);
     }
   }
-}
-
-// On the host: it must know the pairs to plan what follows, and the scores are few.
-void route(Backend& backend, Buffer& scores, int64_t rows, RoutingView routing) {
-  check_rows(scores, rows, routing.experts, "the scores do not fit the experts");
-  require(rows >= 1 && rows <= routing.max_tokens, "the routing has no room for its tokens");
-  const size_t values = static_cast<size_t>(rows * routing.experts);
-  backend.floats.resize(values + static_cast<size_t>(rows * routing.used));
-  backend.context->stream.copy_to_host(backend.floats.data(), scores.read(rows), rows * routing.experts * 4);
-  backend.ints.resize(static_cast<size_t>(rows * routing.used));
-  float* weights = backend.floats.data() + values;
-  for (int64_t t = 0; t < rows; t++) {
-    choose_experts(backend.floats.data() + t * routing.experts, routing.experts, routing.used, routing.normalized,
-                   backend.ints.data() + t * routing.used, weights + t * routing.used);
-  }
-  routing.set_tokens(rows);
-  routing.set_pairs(backend.ints.data(), weights);
-}
-
-void expert_linear(Backend& backend, Buffer& x, const RoutingView& routing, const Weight& w, Buffer& y) {
-  const ExpertShape shape(w, routing);
-  check_rows(x, routing.tokens, w.columns, "x does not fit the experts");
-  check_rows(y, routing.pairs(), shape.rows, "y does not fit the experts");
-  require(&x != &y, "a linear layer cannot write over its input");
-  routing.check_pairs();
-  if (routing.tokens == 0) return;
-  backend.ints.assign(routing.token, routing.token + routing.pairs());
-  const int32_t* picked = backend.routing.send(backend.context, backend.ints);
-  const float* from = x.read(routing.tokens);
-  multiply_pairs(backend, from, routing.tokens, picked, routing, w, shape, y.write(routing.pairs()));
-}
-
-void expert_linear_add(Backend& backend, Buffer& x, const RoutingView& routing, const Weight& w, Buffer& y) {
-  const ExpertShape shape(w, routing);
-  check_rows(x, routing.pairs(), w.columns, "x does not fit the experts");
-  check_rows(y, routing.tokens, shape.rows, "y does not fit the experts");
-  require(&x != &y, "a linear layer cannot write over its input");
-  require(shape.segments == 1, "what is added of an expert is one matrix");
-  routing.check_pairs();
-  if (routing.tokens == 0) return;
-  backend.expert_results.grow(backend.context, times(times(routing.pairs(), shape.rows), 4));
-  float* results = reinterpret_cast<float*>(backend.expert_results.data());
-  multiply_pairs(backend, x.read(routing.pairs()), routing.pairs(), nullptr, routing, w, shape, results);
-  // The pairs of each token, then the weights of all pairs.
-  std::vector<int32_t>& ints = backend.ints;
-  ints.assign(static_cast<size_t>(routing.pairs()), -1);
-  for (int64_t p = 0; p < routing.pairs(); p++) {
-    int32_t* of_token = ints.data() + routing.token[p] * routing.used;
-    int64_t k = 0;
-    while (k < routing.used && of_token[k] >= 0) k++;
-    require(k < routing.used, "a token of the routing has too many pairs");
-    of_token[k] = static_cast<int32_t>(p);
-  }
-  const int32_t* weights = reinterpret_cast<const int32_t*>(routing.weight);
-  ints.insert(ints.end(), weights, weights + routing.pairs());
-  const int32_t* sent = backend.routing.send(backend.context, ints);
-  launch(backend.context->stream, "add_pairs", add_pairs, routing.tokens, 1, 1, kThreads, static_cast<const float*>(results), sent,
-         reinterpret_cast<const float*>(sent + routing.pairs()), routing.used, shape.rows, y.change(routing.tokens));
 }
 
 }  // namespace qw::cuda

@@ -3,6 +3,7 @@
 
 #include "cuda/formats.h"
 #include "cuda/ops.h"
+#include "cuda/steps.h"
 
 namespace qw::cuda {
 namespace {
@@ -109,6 +110,7 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) gather_rows(const float* x, int64_t columns
 }  // namespace
 
 SentBatch send_batch(Backend& backend, const BatchView& batch) {
+  if (const SentBatch* prepared = backend.steps->batch(batch)) return *prepared;
   std::vector<int32_t>& ints = backend.ints;
   ints.assign(batch.ids, batch.ids + batch.tokens);
   ints.insert(ints.end(), batch.slots, batch.slots + batch.tokens);
@@ -126,6 +128,7 @@ void embed(Backend& backend, const Weight& table, const BatchView& batch, Buffer
   }
   for (const ColumnOrder& order : table.orders) require(order.empty(), "the columns of an embedding have another order");
   if (batch.tokens == 0) return;
+  backend.steps->limit_ids(table.rows);
   const SentBatch sent = send_batch(backend, batch);
   float* to = x.write(batch.tokens);
   for (const Segment& run : table.runs) {

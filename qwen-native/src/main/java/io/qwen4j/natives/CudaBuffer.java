@@ -115,7 +115,7 @@ abstract class CudaBuffer extends NativeResource {
         }
     }
 
-    /** An array of integers: memory of the host, of which operations send what they need. */
+    /** An array of integers: memory of the host, of which operations send what they need, and which they may compute on the device. */
     static final class Integers extends CudaBuffer implements Ints {
         private final IntBuffer buffer;
 
@@ -134,6 +134,7 @@ abstract class CudaBuffer extends NativeResource {
             if (isClosed()) {
                 throw new IllegalStateException("the array of integers is closed");
             }
+            look();
             return buffer;
         }
     }

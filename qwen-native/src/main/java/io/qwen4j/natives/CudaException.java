@@ -11,10 +11,16 @@ final class CudaException {
     private static final int INVALID_ARGUMENT = 1;
     static final int OUT_OF_MEMORY = 2;
     private static final int UNSUPPORTED = 3;
+    static final int INTERNAL = 4;
     static final int DEVICE_LOST = 5;
     private static final int MESSAGE_BYTES = 256;
 
     private CudaException() {}
+
+    /** Returns a number of 0 or more. */
+    static long checkNumber(long value, String what) {
+        return value == 0 ? 0 : checkValue(value, what);
+    }
 
     /** Returns if {@code status} is 0. */
     static void check(int status, String what) {

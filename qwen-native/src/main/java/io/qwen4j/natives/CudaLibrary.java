@@ -69,7 +69,30 @@ final class CudaLibrary {
     static native int await(long backend);
 
     @Name("qwc_scratch_bytes")
-    static native long scratchBytes(long backend, long activationBytes, long cacheTokens, long headSize, boolean sparse);
+    static native long scratchBytes(
+            long backend, long activationBytes, int type, long pages, long pageTokens, long kvHeads, long headSize, boolean sparse);
+
+    @Name("qwc_emulated_allocations")
+    static native long emulatedAllocations();
+
+    @Name("qwc_step_begin")
+    static native long beginStep(
+            long backend, long walk, long batch, long heads, long kvHeads, long headSize, long chunkLength, long cache);
+
+    @Name("qwc_step_end")
+    static native long endStep(long backend);
+
+    @Name("qwc_step_abandon")
+    static native int abandonStep(long backend);
+
+    @Name("qwc_step_refuse")
+    static native int refuseStep(long backend);
+
+    @Name("qwc_recorded_steps")
+    static native long recordedSteps(long backend);
+
+    @Name("qwc_replayed_steps")
+    static native long replayedSteps(long backend);
 
     @Name("qwc_segment_bytes")
     static native long segmentBytes(int type, long rows, long columns);

@@ -11,6 +11,7 @@ import io.qwen4j.core.ops.KvLayout;
 import io.qwen4j.core.ops.LogitSelection;
 import io.qwen4j.core.ops.Routing;
 import io.qwen4j.core.ops.TensorSource;
+import io.qwen4j.core.ops.Walk;
 import io.qwen4j.core.ops.Weight;
 import java.util.List;
 import java.util.function.LongConsumer;
@@ -26,6 +27,7 @@ final class CudaOps extends NativeOps {
 
     private final CudaDevice device;
     private final CudaBackend backend;
+    private final CudaSteps steps;
 
     private final int threads;
 
@@ -39,6 +41,7 @@ final class CudaOps extends NativeOps {
         this.device = device;
         this.threads = threads;
         backend = new CudaBackend(device.index(), activations == ActivationPrecision.INT16);
+        steps = new CudaSteps(backend);
     }
 
     @Override
@@ -100,7 +103,8 @@ final class CudaOps extends NativeOps {
         try {
             return CudaException.checkValue(
                     CudaLibrary.scratchBytes(
-                            handle, activationBytes, (long) layout.pages() * layout.pageTokens(), layout.headSize(), sparse),
+                            handle, activationBytes, layout.type().ordinal(), layout.pages(), layout.pageTokens(), layout.kvHeads(),
+                            layout.headSize(), sparse),
                     "scratch memory");
         } finally {
             backend.release();
@@ -283,6 +287,30 @@ final class CudaOps extends NativeOps {
         } finally {
             end();
         }
+    }
+
+    @Override
+    public void repeat(Walk walk, Batch batch, AttentionShape shape, KvCache cache) {
+        steps.repeat(this, walk, batch, shape, cache);
+    }
+
+    /** See {@code qwc_step_begin}. */
+    long beginStep(Walk walk, Batch batch, AttentionShape shape, KvCache cache) {
+        begin();
+        try {
+            return CudaException.checkNumber(
+                    CudaLibrary.beginStep(
+                            hold(backend), walk.id(), hold(batch), shape.heads(), shape.kvHeads(), shape.headSize(), shape.chunkLength(),
+                            hold(cache)),
+                    "a step");
+        } finally {
+            end();
+        }
+    }
+
+    /** What became of the steps of this backend. */
+    CudaSteps steps() {
+        return steps;
     }
 
     @Override

@@ -34,6 +34,11 @@ public final class ChosenAttention implements LayerAttention, AutoCloseable {
     }
 
     @Override
+    public boolean repeats() {
+        return choice.runs() == 0;
+    }
+
+    @Override
     public void attend(
             Ops ops,
             Activation qkv,

@@ -6,6 +6,9 @@ import io.qwen4j.core.ops.Batch;
 import io.qwen4j.core.ops.KvCache;
 import io.qwen4j.core.ops.KvLayout;
 import io.qwen4j.core.ops.Ops;
+import io.qwen4j.core.ops.Walk;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The forward pass of Qwen2.5 over a ragged batch. Owns its activations, not the weights, the backend or the cache. Allocates nothing per
@@ -24,6 +27,23 @@ public final class QwenDecoder implements AutoCloseable {
     private final int maxTokens;
     private final int maxOutputs;
     private final Buffers buffers;
+    private final Walk layers = new Walk() {
+        @Override
+        public void run() {
+            computeLayers(current());
+        }
+    };
+    private final Walk layersAndHead = new Walk() {
+        @Override
+        public void run() {
+            computeLayers(current());
+            applyHead(buffers.outputs, current().outputs());
+        }
+    };
+    /** Of the step that is computed. */
+    private @Nullable Batch current;
+    /** Rows of logits that were computed with the hidden states returned last. */
+    private int logitsRows;
 
     /** Makes a decoder whose tokens attend to all keys. */
     public QwenDecoder(QwenConfig config, QwenWeights weights, Ops ops, int maxTokens, int maxOutputs, KvCache cache) {
@@ -71,7 +91,7 @@ public final class QwenDecoder implements AutoCloseable {
             throw new IllegalArgumentException(batch.outputs() + " rows of logits are asked for at a time, at most " + maxOutputs);
         }
         Activation hidden = hidden(batch);
-        if (batch.outputs() > 0) {
+        if (batch.outputs() > logitsRows) {
             applyHead(hidden, batch.outputs());
         }
         return buffers.logits;
@@ -93,12 +113,36 @@ public final class QwenDecoder implements AutoCloseable {
         if (batch.tokens() < 1 || batch.tokens() > maxTokens) {
             throw new IllegalArgumentException("a batch of " + batch.tokens() + " tokens, expected 1 to " + maxTokens);
         }
+        attention.begin(batch, shape);
+        rotary.fill(batch, buffers.rotations);
+        // A step of single tokens and drafts wants the logits of all of them; they come with it, so that it is one walk.
+        boolean head = batch.outputs() == batch.tokens() && batch.outputs() <= maxOutputs;
+        Walk walk = head ? layersAndHead : layers;
+        logitsRows = 0;
+        current = batch;
+        try {
+            // Where there are experts, what is computed depends on what was computed before.
+            if (config.experts() == null && attention.repeats()) {
+                ops.repeat(walk, batch, shape, cache);
+            } else {
+                walk.run();
+            }
+        } finally {
+            current = null;
+        }
+        logitsRows = head ? batch.outputs() : 0;
+        return buffers.outputs;
+    }
+
+    private Batch current() {
+        return Objects.requireNonNull(current);
+    }
+
+    private void computeLayers(Batch batch) {
         int t = batch.tokens();
         Activation x = buffers.x;
         Activation h = buffers.normed;
         float epsilon = config.normEpsilon();
-        attention.begin(batch, shape);
-        rotary.fill(batch, buffers.rotations);
         ops.embed(weights.embedding(), batch, x);
         for (int i = 0; i < config.layers(); i++) {
             QwenWeights.Layer w = weights.layer(i);
@@ -118,7 +162,6 @@ public final class QwenDecoder implements AutoCloseable {
             ops.gatherOutputs(x, batch, buffers.outputs);
             ops.rmsNorm(buffers.outputs, batch.outputs(), weights.finalNorm(), epsilon, buffers.outputs);
         }
-        return buffers.outputs;
     }
 
     /**
@@ -134,11 +177,10 @@ public final class QwenDecoder implements AutoCloseable {
             throw new IllegalArgumentException(
                     "logits of rows " + first + " to " + (first + count) + ", at most " + maxOutputs + " of " + maxTokens);
         }
-        if (first == 0) {
-            // As most of the time. The window is filled by the host, which where they are on a device would wait for them.
-            applyHead(buffers.outputs, count);
+        if (first == 0 && count <= logitsRows) {
             return buffers.logits;
         }
+        logitsRows = 0;
         applyHead(first == 0 ? buffers.outputs : window(first, count), count);
         return buffers.logits;
     }

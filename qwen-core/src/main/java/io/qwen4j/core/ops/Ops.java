@@ -214,6 +214,21 @@ public interface Ops extends AutoCloseable {
     /** {@code out[r] = x[output(r)]} for the R output rows; x (T, D), out (R, D). */
     void gatherOutputs(Activation x, Batch batch, Activation out);
 
+    /**
+     * Runs a walk. A backend may record its operations and, in a later step of the same numbers, run what it recorded instead of the walk.
+     *
+     * <p>So a walk calls the same operations on the same operands whenever its batches have as many tokens, sequences and outputs. What differs
+     * between steps are the integers of the batch and activations that the host wrote before; no activation is looked at within the walk. It
+     * is called again for the same step where recording it failed, in which case nothing was computed.
+     *
+     * @param batch the batch of all its operations
+     * @param shape the shape of all its attention, of all tokens to all keys
+     * @param cache the cache of all its attention
+     */
+    default void repeat(Walk walk, Batch batch, AttentionShape shape, KvCache cache) {
+        walk.run();
+    }
+
     /** Whether {@link #selectLogits} takes less time than looking at the logits, as where they are on a device. */
     default boolean selectsLogits() {
         return false;

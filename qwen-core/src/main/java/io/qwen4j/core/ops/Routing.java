@@ -17,6 +17,7 @@ public final class Routing implements AutoCloseable {
     static final int HEAD = 4;
 
     private final Ints memory;
+    /** For the head, which the host always has; pairs may first have to come from a device. */
     private final IntBuffer data;
     private final int maxTokens;
     private final int experts;
@@ -81,17 +82,17 @@ public final class Routing implements AutoCloseable {
 
     /** First pair of an expert; that of expert {@code experts()} is the number of pairs. */
     public int first(int expert) {
-        return data.get(HEAD + expert);
+        return memory.buffer().get(HEAD + expert);
     }
 
     /** Token of a pair. */
     public int token(int pair) {
-        return data.get(HEAD + experts + 1 + pair);
+        return memory.buffer().get(HEAD + experts + 1 + pair);
     }
 
     /** Weight of a pair. */
     public float weight(int pair) {
-        return Float.intBitsToFloat(data.get(HEAD + experts + 1 + maxTokens * used + pair));
+        return Float.intBitsToFloat(memory.buffer().get(HEAD + experts + 1 + maxTokens * used + pair));
     }
 
     /** The memory that a backend reads and writes. */

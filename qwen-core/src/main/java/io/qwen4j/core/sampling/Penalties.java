@@ -16,7 +16,7 @@ final class Penalties {
     /** A bit for each id of the answer. */
     private final long[] answered;
     private final int[] counts;
-    /** A bit for each id whose logit may be changed. */
+    /** Scratch: a bit for each id whose logit may be changed. Of no length if none is. */
     private final long[] apart;
 
     /**
@@ -41,7 +41,8 @@ final class Penalties {
             biasedIds[next] = entry.getKey();
             biases[next++] = entry.getValue();
         }
-        apart = new long[(rows + 63) / 64];
+        boolean none = biasedIds.length == 0 && seen.length == 0 && !counted;
+        apart = new long[none ? 0 : (rows + 63) / 64];
     }
 
     void acceptPrompt(int id) {
@@ -70,9 +71,6 @@ final class Penalties {
      * @return whether there was room for them
      */
     boolean setApart(LogitSelection selection, int[] others, int from, int to) {
-        if (biasedIds.length == 0 && seen.length == 0 && answered.length == 0) {
-            return true;
-        }
         // In rising order, each once.
         for (int word = 0; word < apart.length; word++) {
             apart[word] = (word < seen.length ? seen[word] : 0) | (word < answered.length ? answered[word] : 0);
