@@ -173,7 +173,7 @@ void compare(cuda::Backend& backend, Matrix& m, int64_t tokens, int mode) {
   }
   // What linear chooses, and for few tokens the other kernels.
   const std::vector<float> chosen = multiply(backend, m, x, with_bias, add, before, nullptr);
-  if (tokens > cuda::kGemvTokens) {
+  if (tokens > cuda::kFewTokens) {
     checks.expect(same(first, chosen, first.size()), "type %d, %ld tokens: linear takes other kernels", m.parts[0].type->type,
                   static_cast<long>(tokens));
   } else {
