@@ -226,6 +226,26 @@ std::vector<int64_t> token_counts(bool all, bool head) {
   return counts;
 }
 
+// The product of few tokens together with the norm or gated unit before it.
+void fused(const Cell& cell, Work work, const Weights& w, int64_t columns, const Floats& x, const Floats& y) {
+  if (cell.tokens > 8) return;
+  const int64_t sets = static_cast<int64_t>(w.handles.size());
+  const auto weight = [&](int64_t i) { return w.handles[static_cast<size_t>(i % sets)]; };
+  const Floats between(cell.tokens, columns, false);
+  if (cell.operation == "qkv" || cell.operation == "gate+up") {
+    const Floats gain(1, columns);
+    measure({cell.model, "norm+" + cell.operation, cell.type, cell.tokens, 0}, work, sets, [&](int64_t i) {
+      return qwc_norm_linear(backend, x.handle, cell.tokens, gain.handle, 1e-6f, between.handle, weight(i), 0, y.handle);
+    });
+  }
+  if (cell.operation == "down") {
+    const Floats wide(cell.tokens, 2 * columns);
+    work.bytes += 4. * static_cast<double>(cell.tokens * columns);
+    measure({cell.model, "swiglu+down", cell.type, cell.tokens, 0}, work, sets,
+            [&](int64_t i) { return qwc_swiglu_linear_add(backend, wide.handle, cell.tokens, between.handle, weight(i), y.handle); });
+  }
+}
+
 void products(const Model& m) {
   const struct {
     const char* name;
@@ -258,6 +278,7 @@ void products(const Model& m) {
         measure({m.name, shape.name, type.name, tokens, 0}, work, static_cast<int64_t>(w.handles.size()), [&](int64_t i) {
           return qwc_linear(backend, x.handle, tokens, w.handles[static_cast<size_t>(i)], 0, false, y.handle);
         });
+        fused({m.name, shape.name, type.name, tokens, 0}, work, w, shape.columns, x, y);
       }
     }
   }
@@ -447,14 +468,15 @@ void print_steps(const std::vector<Model>& models) {
         BenchReport::Sum sum;
         const double n = static_cast<double>(m.layers);
         const int64_t cached = tiny ? 40 : decode ? 1024 : 0;
-        results->sum(sum, {m.name, "norm", "F32", tokens, 0}, 2 * n + 1);
-        results->sum(sum, {m.name, "qkv", typed(m.hidden), tokens, 0}, n);
+        const bool together = tokens <= 8;
+        results->sum(sum, {m.name, "norm", "F32", tokens, 0}, together ? 1 : 2 * n + 1);
+        results->sum(sum, {m.name, together ? "norm+qkv" : "qkv", typed(m.hidden), tokens, 0}, n);
         results->sum(sum, {m.name, kind + " store", "f16", tiny ? 2 : tokens, cached}, n);
         results->sum(sum, {m.name, kind + " attend", "f16", tiny ? 2 : tokens, cached}, n);
         results->sum(sum, {m.name, "o", typed(m.hidden), tokens, 0}, n);
-        results->sum(sum, {m.name, "gate+up", typed(m.hidden), tokens, 0}, n);
-        results->sum(sum, {m.name, "swiglu", "F32", tokens, 0}, n);
-        results->sum(sum, {m.name, "down", typed(m.ffn), tokens, 0}, n);
+        results->sum(sum, {m.name, together ? "norm+gate+up" : "gate+up", typed(m.hidden), tokens, 0}, n);
+        if (!together) results->sum(sum, {m.name, "swiglu", "F32", tokens, 0}, n);
+        results->sum(sum, {m.name, together ? "swiglu+down" : "down", typed(m.ffn), tokens, 0}, n);
         const std::string head = type != std::string("Q4_K") ? type : m.hidden % 256 == 0 ? "Q6_K" : "Q8_0";
         results->sum(sum, {m.name, "head", head, decode ? tokens : 1, 0}, 1);
         if (!sum.missing.empty()) {
