@@ -6,11 +6,11 @@
 #   run.sh models    tokens per second, end to end
 #   run.sh peers     torch and transformers at the same work
 #   run.sh all       these, one after the other
-# Takes what pack.sh made (benchmarks/gpu/target/pack/qwen4j.tar.xz); without it the programs of `check` and `kernels` are built here, with nvcc
-# and CMake, and whole models are left out. Results go to $OUT, or benchmarks/gpu/target/out: at most eight files a stage.
+# Takes what pack.sh made (benchmarks/gpu/target/pack/qwen4j.tar.xz); without it the programs of `check` and `kernels` are built here, with
+# nvcc and CMake, and whole models are left out. Results go to $OUT, or benchmarks/gpu/target/out: at most eight files a stage.
 # SECONDS_PER_STAGE (570) ends a stage in time. WORK_DIRECTORY has room for a model of 30 GB: /dev/shm where that is large enough.
-# DRY=1 tries everything on tiny shapes: on an emulated device (PROGRAMS names a directory with its cuda_test and bench_cuda, NATIVE one with
-# its library), with torch on the CPU.
+# DRY=1 tries everything on tiny shapes: on an emulated device (PROGRAMS names a directory with its tests and bench_cuda, NATIVE one with its
+# library), with torch on the CPU.
 set -u
 stage=${1:-all}
 here=$(cd "$(dirname "$0")" && pwd)

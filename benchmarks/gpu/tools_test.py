@@ -63,7 +63,8 @@ class Comparisons(unittest.TestCase):
 class Tables(unittest.TestCase):
     def test_end_to_end(self):
         run = {"size": "7B", "type": "BF16", "work": "w", "slice": 512, "sequences": 1, "prompt_tokens": 2048,
-               "decode_tokens_per_second": 180.0, "prefill_tokens_per_second": 30000.0, "read_bytes": 14.14e9, "weight_bytes": 15.2e9, "load_seconds": 1.52}
+               "decode_tokens_per_second": 180.0, "prefill_tokens_per_second": 30000.0, "read_bytes": 14.14e9,
+               "weight_bytes": 15.2e9, "load_seconds": 1.52}
         with tempfile.TemporaryDirectory() as directory:
             runs, peers = (os.path.join(directory, name) for name in ("runs", "peers"))
             with open(runs, "w") as file:
@@ -75,7 +76,8 @@ class Tables(unittest.TestCase):
             with contextlib.redirect_stdout(out):
                 tables.models(runs, 3000.0, peers)
         text = out.getvalue()
-        for expected in ("180.0 tokens/s,  84.8 % of 3000 GB/s,   4.5 x transformers", "403.9 TFLOP/s,  51.1 % of 790,   3.0 x transformers",
+        for expected in ("180.0 tokens/s,  84.8 % of 3000 GB/s,   4.5 x transformers",
+                         "403.9 TFLOP/s,  51.1 % of 790,   3.0 x transformers",
                          "10.0 GB/s", "FAILED: no memory"):
             self.assertIn(expected, text)
 

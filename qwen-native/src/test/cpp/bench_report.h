@@ -89,8 +89,8 @@ class BenchReport {
     for (size_t i = 0; i < std::min(count, lost.size()); i++) {
       const Cell& c = *lost[i].second;
       const Pair& time = cells_.at(c);
-      printf("%-6s %-12s %-10s %6ld tokens behind %6ld: ", c.model.c_str(), c.operation.c_str(), c.type.c_str(), static_cast<long>(c.tokens),
-             static_cast<long>(c.context));
+      printf("%-6s %-12s %-10s %6ld tokens behind %6ld: ", c.model.c_str(), c.operation.c_str(), c.type.c_str(),
+             static_cast<long>(c.tokens), static_cast<long>(c.context));
       printf("%10.1f us, floor %9.1f us, %5.1f %%\n", time.time, time.floor, 100 * time.floor / time.time);
     }
   }
