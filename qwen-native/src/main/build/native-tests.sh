@@ -14,4 +14,4 @@ mkdir -p "$build"
 log=$build/tests.log
 cmake -S "$sources" -B "$build" -DQW_TESTS=ON -DQW_SANITIZE="$sanitizers" > "$log" 2>&1 &&
     cmake --build "$build" --parallel 2 >> "$log" 2>&1 || { tail -n 40 "$log" >&2; exit 1; }
-cd "$build" && ctest --output-on-failure
+cd "$build" && ctest --parallel 2 --output-on-failure
