@@ -58,7 +58,8 @@ def main():
                     continue
                 file = os.path.join(work, "model.gguf")
                 started = time.monotonic()
-                subprocess.run([*command, "synthesize", "--shape", size, "--type", kind, "--output", file], check=True, stdin=subprocess.DEVNULL)
+                subprocess.run([*command, "synthesize", "--shape", size, "--type", kind, "--output", file], check=True,
+                               stdin=subprocess.DEVNULL)
                 print(f"{size} {kind}: written in {time.monotonic() - started:.1f} s", flush=True)
                 for name, slice_of, work_options in TINY_WORKS if options.tiny else WORKS:
                     left = options.seconds - (time.monotonic() - begin)
@@ -67,7 +68,7 @@ def main():
                         continue
                     try:
                         done = subprocess.run([*command, "bench", file, "--json", "--backend", options.backend, *work_options.split()],
-                                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, timeout=left)
+                                              capture_output=True, stdin=subprocess.DEVNULL, text=True, timeout=left)
                         run = json.loads(done.stdout) if done.returncode == 0 else {"failed": done.stderr.strip()[-1000:]}
                     except subprocess.TimeoutExpired:
                         run = {"failed": "the time was up"}

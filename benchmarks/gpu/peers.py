@@ -3,8 +3,8 @@
 
   peers.py [--sizes 7B,0.5B,1.5B,14B] [--seconds S] [--csv FILE] [--device cuda]
 
-The columns of the file are those of bench_cuda's, so that tables.py sets both side by side. Weights are rotated beyond the cache; short calls
-are timed as replays of a graph.
+The columns of the file are those of bench_cuda's, so that tables.py sets both side by side. Weights are rotated beyond the cache; short
+calls are timed as replays of a graph.
 """
 import argparse
 import statistics
@@ -101,8 +101,8 @@ def products(table, clock, size, device, tokens):
 
     hidden, _, heads, kv_heads, ffn, vocabulary, _ = qwen_models.SHAPES[size]
     width = hidden // heads
-    shapes = (("qkv", (heads + 2 * kv_heads) * width, hidden), ("o", hidden, heads * width), ("gate+up", 2 * ffn, hidden), ("down", hidden, ffn),
-              ("head", vocabulary, hidden))
+    shapes = (("qkv", (heads + 2 * kv_heads) * width, hidden), ("o", hidden, heads * width), ("gate+up", 2 * ffn, hidden),
+              ("down", hidden, ffn), ("head", vocabulary, hidden))
     for name, rows, columns in shapes:
         if not table.time_is_left():
             continue
@@ -142,12 +142,14 @@ def attention(table, clock, size, device, contexts, slices):
             continue
         q, k, v = random(1, heads, count, width), random(1, kv_heads, context + count, width), random(1, kv_heads, context + count, width)
         if context == 0:
-            table.add(size, "prefill attend", "f16", count, 0, lambda: clock.of(lambda i: attend(q, k, v, is_causal=True, enable_gqa=True), 1))
+            table.add(size, "prefill attend", "f16", count, 0,
+                      lambda: clock.of(lambda i: attend(q, k, v, is_causal=True, enable_gqa=True), 1))
         else:
             # This mask takes as many heads of keys as of queries.
             k, v = (t.repeat_interleave(heads // kv_heads, dim=1) for t in (k, v))
             mask = causal_lower_right(count, context + count)
-            table.add(size, "prefill attend", "f16", count, context, lambda: clock.of(lambda i: attend(q, k, v, attn_mask=mask), 1, graph=False))
+            table.add(size, "prefill attend", "f16", count, context,
+                      lambda: clock.of(lambda i: attend(q, k, v, attn_mask=mask), 1, graph=False))
 
 
 def end_to_end(table, size, device, batches, prompts, steps):

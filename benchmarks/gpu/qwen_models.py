@@ -135,11 +135,11 @@ def save(model, size, directory):
         shards[-1][name] = tensor
         held += bytes_of
     write(shards, directory)
-    names = {name: file_of(i) for i, shard in enumerate(shards) for name in shard}
     # Only now the number of shards is known, which is part of their names.
     for i in range(len(shards)):
         os.rename(os.path.join(directory, file_of(i)), os.path.join(directory, final(i, len(shards))))
-    index = {"metadata": {"total_size": 2 * values(size)}, "weight_map": {name: final(int(file[5:]), len(shards)) for name, file in names.items()}}
+    places = {name: final(i, len(shards)) for i, shard in enumerate(shards) for name in shard}
+    index = {"metadata": {"total_size": 2 * values(size)}, "weight_map": places}
     with open(os.path.join(directory, "model.safetensors.index.json"), "w") as file:
         json.dump(index, file)
 

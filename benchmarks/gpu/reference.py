@@ -4,7 +4,8 @@
   reference.py --qwen COMMAND [--sizes 0.5B,1.5B,7B] [--work DIRECTORY] [--seconds S] [--device cuda] [--backend cuda] [--seed N]
 
 For each size: logits of a sequence, whose relative deviation from transformers in float32 is set beside that of transformers in
-bfloat16; and greedy tokens, where the first one that differs must be one that the reference finds about as likely. Exit status 1 if one fails.
+bfloat16; and greedy tokens, where the first one that differs must be one that the reference finds about as likely. Exit status 1 if one
+fails.
 """
 import argparse
 import json
@@ -79,7 +80,7 @@ class Qwen:
         self.backend = backend
 
     def run(self, *arguments):
-        done = subprocess.run([*self.command, *arguments, "--backend", self.backend], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run([*self.command, *arguments, "--backend", self.backend], capture_output=True, text=True)
         if done.returncode != 0:
             raise SystemExit(f"qwen {arguments[0]} fails: {done.stderr.strip()[-2000:]}")
         return done.stdout
@@ -89,7 +90,8 @@ class Qwen:
         return read_logits(file)
 
     def greedy(self, model, ids, count):
-        text = self.run("generate", model, "--ids", ",".join(map(str, ids)), "--print-ids", "--greedy", "--ignore-end", "--max-tokens", str(count))
+        text = self.run("generate", model, "--ids", ",".join(map(str, ids)), "--print-ids", "--greedy", "--ignore-end",
+                        "--max-tokens", str(count))
         return [int(id) for id in text.split()]
 
 

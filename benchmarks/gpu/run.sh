@@ -6,11 +6,11 @@
 #   run.sh models    tokens per second, end to end
 #   run.sh peers     torch and transformers at the same work
 #   run.sh all       these, one after the other
-# Takes what pack.sh made (benchmarks/gpu/target/pack/qwen4j.tar.xz); without it the programs of `check` and `kernels` are built here, with nvcc and CMake, and
-# whole models are left out. Results go to $OUT, or benchmarks/gpu/target/out: at most eight files a stage.
+# Takes what pack.sh made (benchmarks/gpu/target/pack/qwen4j.tar.xz); without it the programs of `check` and `kernels` are built here, with
+# nvcc and CMake, and whole models are left out. Results go to $OUT, or benchmarks/gpu/target/out: at most eight files a stage.
 # SECONDS_PER_STAGE (570) ends a stage in time. WORK_DIRECTORY has room for a model of 30 GB: /dev/shm where that is large enough.
-# DRY=1 tries everything on tiny shapes: on an emulated device (PROGRAMS names a directory with its cuda_test and bench_cuda, NATIVE one with
-# its library), with torch on the CPU.
+# DRY=1 tries everything on tiny shapes: on an emulated device (PROGRAMS names a directory with its tests and bench_cuda, NATIVE one with its
+# library), with torch on the CPU.
 set -u
 stage=${1:-all}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -49,7 +49,8 @@ unpack() {
     # shellcheck disable=SC3013 # dash and busybox know -nt
     if [ -f "$archive" ] && { [ ! -d "$run/qwen4j" ] || [ "$archive" -nt "$run/qwen4j" ]; }; then
         rm -rf "$run/qwen4j"
-        tar -C "$run" -xJf "$archive" 2> /dev/null || python3 -c "import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])" "$archive" "$run"
+        tar -C "$run" -xJf "$archive" 2> /dev/null ||
+            python3 -c "import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])" "$archive" "$run"
         touch "$run/qwen4j"
     fi
     programs=${PROGRAMS:-$run/qwen4j/bin}
@@ -61,8 +62,9 @@ unpack() {
 programs() {
     "$programs/cuda_test" start > /dev/null 2>&1 && return
     echo "building cuda_test and bench_cuda"
-    cmake -S "$root/qwen-native/src/main/cpp" -B "$run/build" -DQW_TESTS=ON -DQW_NVCC="$(PATH=$PATH:/usr/local/cuda/bin command -v nvcc)" \
-        -DQW_CUDA_TARGETS="$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | sed 's/\.//; s/^90$/90a/')" > "$out/build.txt" 2>&1 &&
+    target=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | sed 's/\.//; s/^90$/90a/')
+    cmake -S "$root/qwen-native/src/main/cpp" -B "$run/build" -DQW_TESTS=ON -DQW_CUDA_TARGETS="$target" \
+        -DQW_NVCC="$(PATH=$PATH:/usr/local/cuda/bin command -v nvcc)" > "$out/build.txt" 2>&1 &&
         cmake --build "$run/build" --target device_programs --parallel >> "$out/build.txt" 2>&1 || { tail -n 40 "$out/build.txt"; exit 1; }
     programs=$run/build/test/device
 }
@@ -117,13 +119,15 @@ oracle() {
     if [ -n "$dry" ]; then
         step transformers 400 python3 "$here/reference.py" --qwen "$qwen" --work "$WORK_DIRECTORY" --device cpu --sizes tiny
     else
-        step transformers 570 python3 "$here/reference.py" --qwen "$qwen" --work "$WORK_DIRECTORY" --seconds "$(left)" --sizes 0.5B,1.5B,7B,14B
+        step transformers 570 python3 "$here/reference.py" --qwen "$qwen" --work "$WORK_DIRECTORY" --sizes 0.5B,1.5B,7B,14B \
+            --seconds "$(left)"
     fi
 }
 
 # Where both were measured, in this stage or before it on this machine.
 beside_torch() {
-    [ ! -f "$run/kernels.csv" ] || [ ! -f "$run/peers.csv" ] || python3 "$here/tables.py" kernels "$run/kernels.csv" "$run/peers.csv" > "$out/beside-torch.txt"
+    [ -f "$run/kernels.csv" ] && [ -f "$run/peers.csv" ] || return 0
+    python3 "$here/tables.py" kernels "$run/kernels.csv" "$run/peers.csv" > "$out/beside-torch.txt"
 }
 
 kernels() {
@@ -141,9 +145,11 @@ models() {
     models_can_run || return
     work_directory
     if [ -n "$dry" ]; then
-        step models 570 python3 "$here/models.py" --qwen "$qwen" --output "$out/models.jsonl" --work "$WORK_DIRECTORY" --sizes 0.5B --types Q4_K --tiny --backend cpu
+        step models 570 python3 "$here/models.py" --qwen "$qwen" --output "$out/models.jsonl" --work "$WORK_DIRECTORY" --tiny \
+            --sizes 0.5B --types Q4_K --backend cpu
     else
-        step models 570 python3 "$here/models.py" --qwen "$qwen" --output "$out/models.jsonl" --work "$WORK_DIRECTORY" --seconds "$(($(left) - 15))"
+        step models 570 python3 "$here/models.py" --qwen "$qwen" --output "$out/models.jsonl" --work "$WORK_DIRECTORY" \
+            --seconds "$(($(left) - 15))"
     fi
     rate=$(bandwidth)
     [ ! -f "$run/peers.csv" ] || set -- "$run/peers.csv"
@@ -161,7 +167,8 @@ peers() {
 }
 
 unpack
-[ -n "$dry" ] || nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total,memory.used,clocks.sm,clocks.mem --format=csv | tee "$out/card.txt"
+[ -n "$dry" ] ||
+    nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total,memory.used,clocks.sm,clocks.mem --format=csv | tee "$out/card.txt"
 case $stage in
     check | oracle | kernels | models | peers) "$stage" ;;
     all)

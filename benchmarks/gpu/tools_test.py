@@ -16,7 +16,8 @@ import tables
 
 class Models(unittest.TestCase):
     def test_sizes_are_those_of_the_published_models(self):
-        published = {"0.5B": 494032768, "1.5B": 1543714304, "3B": 3085938688, "7B": 7615616512, "14B": 14770033664, "32B": 32763876352, "72B": 72706203648}
+        published = {"0.5B": 494032768, "1.5B": 1543714304, "3B": 3085938688, "7B": 7615616512, "14B": 14770033664, "32B": 32763876352,
+                     "72B": 72706203648}
         self.assertEqual(published, {size: qwen_models.values(size) for size in published})
 
     def test_a_decode_step_reads_an_embedding_only_where_it_is_the_head(self):
@@ -61,20 +62,23 @@ class Comparisons(unittest.TestCase):
 
 class Tables(unittest.TestCase):
     def test_end_to_end(self):
-        run = {"size": "7B", "type": "BF16", "work": "w", "slice": 512, "sequences": 1, "prompt_tokens": 2048, "decode_tokens_per_second": 180.0,
-               "prefill_tokens_per_second": 30000.0, "read_bytes": 14.14e9, "weight_bytes": 15.2e9, "load_seconds": 1.52}
+        run = {"size": "7B", "type": "BF16", "work": "w", "slice": 512, "sequences": 1, "prompt_tokens": 2048,
+               "decode_tokens_per_second": 180.0, "prefill_tokens_per_second": 30000.0, "read_bytes": 14.14e9,
+               "weight_bytes": 15.2e9, "load_seconds": 1.52}
         with tempfile.TemporaryDirectory() as directory:
             runs, peers = (os.path.join(directory, name) for name in ("runs", "peers"))
             with open(runs, "w") as file:
                 file.write(json.dumps(run) + "\n" + json.dumps({"size": "14B", "type": "Q8_0", "work": "w", "failed": "no memory"}) + "\n")
             with open(peers, "w") as file:
-                file.write("model,operation,type,tokens,context,us\n7B,transformers decode,BF16,1,0,25000\n7B,transformers prefill,BF16,2048,0,204800\n")
+                file.write("model,operation,type,tokens,context,us\n"
+                           "7B,transformers decode,BF16,1,0,25000\n7B,transformers prefill,BF16,2048,0,204800\n")
             out = io.StringIO()
             with contextlib.redirect_stdout(out):
                 tables.models(runs, 3000.0, peers)
         text = out.getvalue()
-        for expected in ("180.0 tokens/s,  84.8 % of 3000 GB/s,   4.5 x transformers", "403.9 TFLOP/s,  51.1 % of 790,   3.0 x transformers", "10.0 GB/s",
-                         "FAILED: no memory"):
+        for expected in ("180.0 tokens/s,  84.8 % of 3000 GB/s,   4.5 x transformers",
+                         "403.9 TFLOP/s,  51.1 % of 790,   3.0 x transformers",
+                         "10.0 GB/s", "FAILED: no memory"):
             self.assertIn(expected, text)
 
 

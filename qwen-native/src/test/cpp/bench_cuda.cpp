@@ -1,5 +1,6 @@
-// Times of the operations of the CUDA backend on the shapes of Qwen2.5 models, beside the larger of two times: that in which the device's memory
-// gives the bytes they read and write, and that in which its matrix units do their arithmetic. On a card; run by benchmarks/gpu/run.sh.
+// Times of the operations of the CUDA backend on the shapes of Qwen2.5 models, beside the larger of two times: that in which the device's
+// memory gives the bytes they read and write, and that in which its matrix units do their arithmetic. Run on a card by
+// benchmarks/gpu/run.sh.
 //   bench_cuda [--models 7B,0.5B] [--bandwidth GB_PER_S] [--tflops T] [--seconds S] [--csv FILE]
 //   bench_cuda --tiny    everything once, on a model that an emulated device can compute
 // The bandwidth is that of a copy, measured first where none is given; the TFLOP/s are those of 16-bit floating point. After S seconds no
@@ -226,6 +227,26 @@ std::vector<int64_t> token_counts(bool all, bool head) {
   return counts;
 }
 
+// The product of few tokens together with the norm or gated unit before it.
+void fused(const Cell& cell, Work work, const Weights& w, int64_t columns, const Floats& x, const Floats& y) {
+  if (cell.tokens > 8) return;
+  const int64_t sets = static_cast<int64_t>(w.handles.size());
+  const auto weight = [&](int64_t i) { return w.handles[static_cast<size_t>(i % sets)]; };
+  const Floats between(cell.tokens, columns, false);
+  if (cell.operation == "qkv" || cell.operation == "gate+up") {
+    const Floats gain(1, columns);
+    measure({cell.model, "norm+" + cell.operation, cell.type, cell.tokens, 0}, work, sets, [&](int64_t i) {
+      return qwc_norm_linear(backend, x.handle, cell.tokens, gain.handle, 1e-6f, between.handle, weight(i), 0, y.handle);
+    });
+  }
+  if (cell.operation == "down") {
+    const Floats wide(cell.tokens, 2 * columns);
+    work.bytes += 4. * static_cast<double>(cell.tokens * columns);
+    measure({cell.model, "swiglu+down", cell.type, cell.tokens, 0}, work, sets,
+            [&](int64_t i) { return qwc_swiglu_linear_add(backend, wide.handle, cell.tokens, between.handle, weight(i), y.handle); });
+  }
+}
+
 void products(const Model& m) {
   const struct {
     const char* name;
@@ -258,6 +279,7 @@ void products(const Model& m) {
         measure({m.name, shape.name, type.name, tokens, 0}, work, static_cast<int64_t>(w.handles.size()), [&](int64_t i) {
           return qwc_linear(backend, x.handle, tokens, w.handles[static_cast<size_t>(i)], 0, false, y.handle);
         });
+        fused({m.name, shape.name, type.name, tokens, 0}, work, w, shape.columns, x, y);
       }
     }
   }
@@ -296,8 +318,8 @@ class Batch {
   int64_t handle;
 };
 
-// Attention of `count` tokens of each of `sequences` sequences behind `cached` ones, and storing their keys and values. The layers of the cache
-// are taken in turn.
+// Attention of `count` tokens of each of `sequences` sequences behind `cached` ones, and storing their keys and values. The layers of the
+// cache are taken in turn.
 void attend(const Model& m, int type, int64_t sequences, int64_t cached, int64_t count) {
   if (!time_is_left()) {
     left_out++;
@@ -306,8 +328,8 @@ void attend(const Model& m, int type, int64_t sequences, int64_t cached, int64_t
   const int64_t length = cached + count, width = (m.heads + 2 * m.kv_heads) * m.head_size;
   const double element = type == kInt8Keys ? 1 : 2;
   const double cache_bytes = static_cast<double>(sequences * m.kv_heads * m.head_size * 2) * element;  // of each position
-  const int64_t layers =
-      tiny ? 2 : std::clamp<int64_t>(static_cast<int64_t>(kBeyondCache / (cache_bytes * static_cast<double>(length))) + 1, 1, count == 1 ? 64 : 4);
+  const int64_t beyond = static_cast<int64_t>(kBeyondCache / (cache_bytes * static_cast<double>(length))) + 1;
+  const int64_t layers = tiny ? 2 : std::clamp<int64_t>(beyond, 1, count == 1 ? 64 : 4);
   const int64_t cache = qwc_kv_create(backend, type, layers, Batch::pages(sequences, length), kPageTokens, m.kv_heads, m.head_size);
   if (cache <= 0) stop("a KV cache");
   const int64_t sections = type == kInt8Keys ? 2 : 1;
@@ -315,7 +337,8 @@ void attend(const Model& m, int type, int64_t sequences, int64_t cached, int64_t
   const Floats rotations(batch.tokens, sections * m.head_size), out(batch.tokens, m.heads * m.head_size, false), bias(1, width);
   std::vector<Floats> qkv = sets_of(batch.tokens, width);
   const auto store = [&](int64_t layer, int64_t rows, int64_t turns, int64_t b) {
-    return qwc_rotate_and_store(backend, rows, type == kInt8Keys ? bias.handle : 0, turns, b, m.heads, m.kv_heads, m.head_size, 0, cache, layer);
+    const int64_t centre = type == kInt8Keys ? bias.handle : 0;
+    return qwc_rotate_and_store(backend, rows, centre, turns, b, m.heads, m.kv_heads, m.head_size, 0, cache, layer);
   };
   // Keys and values of earlier tokens.
   const int64_t part = std::min(cached, std::max<int64_t>(1, 8192 / sequences));
@@ -335,12 +358,12 @@ void attend(const Model& m, int type, int64_t sequences, int64_t cached, int64_t
           [&](int64_t i) { return store(i % layers, qkv[static_cast<size_t>(i % turns)].handle, rotations.handle, batch.handle); });
   const double pairs = tokens * (static_cast<double>(cached) + 0.5 * static_cast<double>(count + 1));
   const double q_and_out = tokens * static_cast<double>(2 * m.heads * m.head_size) * 4;
-  measure({m.name, what + " attend", name, batch.tokens, cached},
-          {cache_bytes * static_cast<double>(length) + q_and_out, 4 * pairs * static_cast<double>(m.heads * m.head_size)}, std::max(turns, layers),
-          [&](int64_t i) {
-            return qwc_attention(backend, qkv[static_cast<size_t>(i % turns)].handle, rotations.handle, batch.handle, m.heads, m.kv_heads,
-                                 m.head_size, 0.088f, 0, cache, i % layers, 0, out.handle, 0);
-          });
+  const Work work{cache_bytes * static_cast<double>(length) + q_and_out, 4 * pairs * static_cast<double>(m.heads * m.head_size)};
+  measure({m.name, what + " attend", name, batch.tokens, cached}, work, std::max(turns, layers), [&](int64_t i) {
+    const int64_t rows = qkv[static_cast<size_t>(i % turns)].handle;
+    return qwc_attention(backend, rows, rotations.handle, batch.handle, m.heads, m.kv_heads, m.head_size, 0.088f, 0, cache, i % layers, 0,
+                         out.handle, 0);
+  });
   qwc_kv_free(cache);
 }
 
@@ -372,7 +395,8 @@ void sparse(const Model& m, int64_t cached, int64_t count, int32_t columns, int3
   const int64_t cache = qwc_kv_create(backend, kF16Keys, 1, Batch::pages(1, length), kPageTokens, m.kv_heads, m.head_size);
   if (cache <= 0) stop("a KV cache");
   const auto store = [&](const Floats& rows, const Floats& turns, const Batch& batch) {
-    done(qwc_rotate_and_store(backend, rows.handle, 0, turns.handle, batch.handle, m.heads, m.kv_heads, m.head_size, 0, cache, 0), "storing");
+    done(qwc_rotate_and_store(backend, rows.handle, 0, turns.handle, batch.handle, m.heads, m.kv_heads, m.head_size, 0, cache, 0),
+         "storing");
   };
   const Floats rows(std::max(part, count), width), turns(std::max(part, count), m.head_size), out(count, m.heads * m.head_size, false);
   for (int64_t at = 0; at < cached; at += part) store(rows, turns, Batch(1, at, std::min(part, cached - at), length));
@@ -381,25 +405,28 @@ void sparse(const Model& m, int64_t cached, int64_t count, int32_t columns, int3
   const int64_t budgets = 8 + 3, choices = budgets + 2 * m.heads;
   const int64_t choice = made(qwc_buffer_create(backend, 1, choices + m.heads * (2 + columns + diagonals), true), "a choice");
   int32_t* c = reinterpret_cast<int32_t*>(qwc_buffer_view(choice).data);
-  const int32_t head[] = {1, static_cast<int32_t>(m.heads), columns, diagonals, 8, static_cast<int32_t>(budgets), static_cast<int32_t>(choices), 0,
-                          0, 0, static_cast<int32_t>(count)};
+  const int32_t places[] = {8, static_cast<int32_t>(budgets), static_cast<int32_t>(choices)};
+  const int32_t head[] = {1, static_cast<int32_t>(m.heads), columns, diagonals, places[0], places[1], places[2], 0, 0, 0,
+                          static_cast<int32_t>(count)};
   memcpy(c, head, sizeof head);
   for (int64_t h = 0; h < m.heads; h++) {
     c[budgets + 2 * h] = columns;
     c[budgets + 2 * h + 1] = diagonals;
   }
   const double key = static_cast<double>(2 * m.kv_heads * m.head_size), queries = static_cast<double>(m.heads * m.head_size);
-  measure({m.name, "choose keys", "f16", count, cached}, {key * static_cast<double>(length), 2. * 64 * static_cast<double>(length) * queries}, 1,
-          [&](int64_t) {
-            return qwc_choose_keys(backend, rows.handle, turns.handle, batch.handle, m.heads, m.kv_heads, m.head_size, 0.088f, 0, cache, 0, choice);
-          }, From::kStream);
+  const Work choosing{key * static_cast<double>(length), 2. * 64 * static_cast<double>(length) * queries};
+  const auto choose = [&](int64_t) {
+    return qwc_choose_keys(backend, rows.handle, turns.handle, batch.handle, m.heads, m.kv_heads, m.head_size, 0.088f, 0, cache, 0, choice);
+  };
+  measure({m.name, "choose keys", "f16", count, cached}, choosing, 1, choose, From::kStream);
   // A block of 64 tokens attends to the columns, and to panels of 16 keys that its diagonals touch: at least 64 keys more than there are.
   const double keys = std::min<double>(static_cast<double>(length), columns + diagonals + 64.);
-  measure({m.name, "attend chosen", "f16", count, cached}, {key * 2 * keys, 4 * static_cast<double>(count) * keys * queries}, 1,
-          [&](int64_t) {
-            return qwc_attention(backend, rows.handle, turns.handle, batch.handle, m.heads, m.kv_heads, m.head_size, 0.088f, 0, cache, 0, choice,
-                                 out.handle, 0);
-          }, From::kStream);
+  const auto attend_chosen = [&](int64_t) {
+    return qwc_attention(backend, rows.handle, turns.handle, batch.handle, m.heads, m.kv_heads, m.head_size, 0.088f, 0, cache, 0, choice,
+                         out.handle, 0);
+  };
+  const Work attending{key * 2 * keys, 4 * static_cast<double>(count) * keys * queries};
+  measure({m.name, "attend chosen", "f16", count, cached}, attending, 1, attend_chosen, From::kStream);
   qwc_buffer_discard(choice);
   qwc_buffer_free(choice);
   qwc_kv_free(cache);
@@ -443,26 +470,30 @@ void print_steps(const std::vector<Model>& models) {
       for (int64_t tokens : tiny ? std::vector<int64_t>{1} : std::vector<int64_t>{1, 8, 32, 2048, 8192}) {
         const bool decode = tokens <= 32;
         const std::string kind = decode ? "decode" : "prefill";
-        const auto typed = [&](int64_t columns) { return type != std::string("Q4_K") ? std::string(type) : columns % 256 == 0 ? "Q4_K" : "Q5_0"; };
+        const bool q4 = type == std::string("Q4_K");
+        const auto typed = [&](int64_t columns) { return std::string(q4 && columns % 256 != 0 ? "Q5_0" : type); };
         BenchReport::Sum sum;
         const double n = static_cast<double>(m.layers);
         const int64_t cached = tiny ? 40 : decode ? 1024 : 0;
-        results->sum(sum, {m.name, "norm", "F32", tokens, 0}, 2 * n + 1);
-        results->sum(sum, {m.name, "qkv", typed(m.hidden), tokens, 0}, n);
+        const bool together = tokens <= 8;
+        results->sum(sum, {m.name, "norm", "F32", tokens, 0}, together ? 1 : 2 * n + 1);
+        results->sum(sum, {m.name, together ? "norm+qkv" : "qkv", typed(m.hidden), tokens, 0}, n);
         results->sum(sum, {m.name, kind + " store", "f16", tiny ? 2 : tokens, cached}, n);
         results->sum(sum, {m.name, kind + " attend", "f16", tiny ? 2 : tokens, cached}, n);
         results->sum(sum, {m.name, "o", typed(m.hidden), tokens, 0}, n);
-        results->sum(sum, {m.name, "gate+up", typed(m.hidden), tokens, 0}, n);
-        results->sum(sum, {m.name, "swiglu", "F32", tokens, 0}, n);
-        results->sum(sum, {m.name, "down", typed(m.ffn), tokens, 0}, n);
-        const std::string head = type != std::string("Q4_K") ? type : m.hidden % 256 == 0 ? "Q6_K" : "Q8_0";
+        results->sum(sum, {m.name, together ? "norm+gate+up" : "gate+up", typed(m.hidden), tokens, 0}, n);
+        if (!together) results->sum(sum, {m.name, "swiglu", "F32", tokens, 0}, n);
+        results->sum(sum, {m.name, together ? "swiglu+down" : "down", typed(m.ffn), tokens, 0}, n);
+        const std::string head = !q4 ? type : m.hidden % 256 == 0 ? "Q6_K" : "Q8_0";
         results->sum(sum, {m.name, "head", head, decode ? tokens : 1, 0}, 1);
         if (!sum.missing.empty()) {
-          printf("%-6s %-5s %6ld tokens: not complete, %s was left out\n", m.name.c_str(), type, static_cast<long>(tokens), sum.missing.c_str());
+          printf("%-6s %-5s %6ld tokens: not complete, %s was left out\n", m.name.c_str(), type, static_cast<long>(tokens),
+                 sum.missing.c_str());
           continue;
         }
-        printf("%-6s %-5s %6ld tokens: %10.3f ms, floor %9.3f ms, %5.1f %%, at most %9.0f tokens/s\n", m.name.c_str(), type, static_cast<long>(tokens),
-               sum.time / 1e3, sum.floor / 1e3, 100 * sum.floor / sum.time, 1e6 * static_cast<double>(tokens) / sum.time);
+        printf("%-6s %-5s %6ld tokens: %10.3f ms, floor %9.3f ms, %5.1f %%, at most %9.0f tokens/s\n", m.name.c_str(), type,
+               static_cast<long>(tokens), sum.time / 1e3, sum.floor / 1e3, 100 * sum.floor / sum.time,
+               1e6 * static_cast<double>(tokens) / sum.time);
       }
     }
   }
@@ -480,9 +511,10 @@ double ceilings() {
     const uint64_t bits = source.next();
     memcpy(&host[i], &bits, 8);
   }
-  const bool pinned = cuda::pin(host.data(), static_cast<int64_t>(host.size()));
   cuda::Stream& s = context->stream;
-  for (int64_t at = 0; at < bytes; at += static_cast<int64_t>(host.size())) s.copy_to_device(from.data() + at, host.data(), static_cast<int64_t>(host.size()));
+  const int64_t part = static_cast<int64_t>(host.size());
+  const bool pinned = cuda::pin(host.data(), part);
+  for (int64_t at = 0; at < bytes; at += part) s.copy_to_device(from.data() + at, host.data(), part);
   s.wait();
   const auto rate = [&](const char* what, double moved, const std::function<void()>& work) {
     const Measured m = time_of(what, 1, [&](int64_t) {
@@ -497,9 +529,10 @@ double ceilings() {
     return moved / m.median * 1e6;
   };
   rate("reading memory", static_cast<double>(bytes), [&] { read_memory(s, from.data(), bytes, reinterpret_cast<float*>(sums.data())); });
-  const double copy = rate("copying, bytes read and written", 2. * static_cast<double>(bytes), [&] { copy_memory(s, to.data(), from.data(), bytes); });
-  rate(pinned ? "to the device, pinned memory" : "to the device, NOT pinned", static_cast<double>(host.size()),
-       [&] { s.copy_to_device(to.data(), host.data(), static_cast<int64_t>(host.size())); });
+  const double copy = rate("copying, bytes read and written", 2. * static_cast<double>(bytes),
+                           [&] { copy_memory(s, to.data(), from.data(), bytes); });
+  rate(pinned ? "to the device, pinned memory" : "to the device, NOT pinned", static_cast<double>(part),
+       [&] { s.copy_to_device(to.data(), host.data(), part); });
   if (pinned) cuda::unpin(host.data());
   const int calls = tiny ? 3 : 1000;
   const auto launches = [&] {
@@ -512,7 +545,8 @@ double ceilings() {
   const auto start = std::chrono::steady_clock::now();
   launches();
   s.wait();
-  printf("an empty kernel from the host     %9.2f us\n", std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count() / calls);
+  const std::chrono::duration<double, std::micro> taken = std::chrono::steady_clock::now() - start;
+  printf("an empty kernel from the host     %9.2f us\n", taken.count() / calls);
   return copy;
 }
 

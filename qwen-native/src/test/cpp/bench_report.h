@@ -41,7 +41,8 @@ struct Cell {
 class BenchReport {
  public:
   BenchReport(const char* file, const Ceilings& ceilings) : ceilings_(ceilings), csv_(file == nullptr ? nullptr : fopen(file, "w")) {
-    if (csv_ != nullptr) fputs("model,operation,type,tokens,context,us,us_min,us_max,bytes,flops,floor_us,percent,bound,calls,mode\n", csv_);
+    if (csv_ == nullptr) return;
+    fputs("model,operation,type,tokens,context,us,us_min,us_max,bytes,flops,floor_us,percent,bound,calls,mode\n", csv_);
   }
   ~BenchReport() {
     if (csv_ != nullptr) fclose(csv_);
@@ -59,8 +60,9 @@ class BenchReport {
     cells_[cell] = {m.median, least};
     const bool memory = work.bytes / ceilings_.bytes >= flop_seconds(work);
     if (csv_ == nullptr) return;
-    fprintf(csv_, "%s,%s,%s,%ld,%ld,%.2f,%.2f,%.2f,%.0f,%.0f,%.3f,%.1f,%s,%d,%s\n", cell.model.c_str(), cell.operation.c_str(), cell.type.c_str(),
-            static_cast<long>(cell.tokens), static_cast<long>(cell.context), m.median, m.least, m.most, work.bytes, work.flops, least,
+    fprintf(csv_, "%s,%s,%s,%ld,%ld,", cell.model.c_str(), cell.operation.c_str(), cell.type.c_str(), static_cast<long>(cell.tokens),
+            static_cast<long>(cell.context));
+    fprintf(csv_, "%.2f,%.2f,%.2f,%.0f,%.0f,%.3f,%.1f,%s,%d,%s\n", m.median, m.least, m.most, work.bytes, work.flops, least,
             100 * least / m.median, memory ? "memory" : "arithmetic", m.calls, m.graph ? "graph" : "stream");
     fflush(csv_);
   }
@@ -87,8 +89,9 @@ class BenchReport {
     for (size_t i = 0; i < std::min(count, lost.size()); i++) {
       const Cell& c = *lost[i].second;
       const Pair& time = cells_.at(c);
-      printf("%-6s %-12s %-10s %6ld tokens behind %6ld: %10.1f us, floor %9.1f us, %5.1f %%\n", c.model.c_str(), c.operation.c_str(),
-             c.type.c_str(), static_cast<long>(c.tokens), static_cast<long>(c.context), time.time, time.floor, 100 * time.floor / time.time);
+      printf("%-6s %-12s %-10s %6ld tokens behind %6ld: ", c.model.c_str(), c.operation.c_str(), c.type.c_str(),
+             static_cast<long>(c.tokens), static_cast<long>(c.context));
+      printf("%10.1f us, floor %9.1f us, %5.1f %%\n", time.time, time.floor, 100 * time.floor / time.time);
     }
   }
 

@@ -32,8 +32,8 @@ class Checks {
   long done_ = 0, failed_ = 0;
 };
 
-// What programs that run on cards take: "small" leaves only small shapes, for tools under which a kernel takes a thousand times longer, and a number
-// seeds what is random.
+// What programs that run on cards take: "small" leaves only small shapes, for tools under which a kernel takes a thousand times longer, and
+// a number seeds what is random.
 struct DeviceTestArguments {
   DeviceTestArguments(int count, char** arguments) {
     for (int i = 1; i < count; i++) {

@@ -56,7 +56,8 @@ void read_memory(const Stream& stream, const void* from, int64_t bytes, float* s
   launch(stream, "read_memory", read_kernel, kReaders, 1, 1, kThreads, static_cast<const Words4*>(from), bytes / 16, sums);
 }
 void copy_memory(const Stream& stream, void* to, const void* from, int64_t bytes) {
-  launch(stream, "copy_memory", copy_kernel, kReaders, 1, 1, kThreads, static_cast<Words4*>(to), static_cast<const Words4*>(from), bytes / 16);
+  launch(stream, "copy_memory", copy_kernel, kReaders, 1, 1, kThreads, static_cast<Words4*>(to), static_cast<const Words4*>(from),
+         bytes / 16);
 }
 void do_nothing(const Stream& stream) { launch(stream, "do_nothing", empty_kernel, 1, 1, 1, kLanes, 0); }
 

@@ -1,4 +1,4 @@
-// Times of work on a stream, for benchmarks: device_times_cuda.cpp reads events of the device, device_times_emulated.cpp the clock of the host.
+// Times of work on a stream, for benchmarks: device_times_cuda.cpp reads events of the device, device_times_emulated.cpp the host's clock.
 #pragma once
 
 #include <functional>

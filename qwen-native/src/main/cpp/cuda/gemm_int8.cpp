@@ -11,7 +11,7 @@ constexpr int kThreads = 256;
 constexpr int kTokens = kThreads / kLanes;
 constexpr int kGroups = 4;
 constexpr int64_t kMostTokens = 1 << 20;
-constexpr int kNoWideMajor = 12;  // see kHasWide
+constexpr int kOnlyNarrowMajor = 12;  // see kOnlyNarrow
 
 // A warp rounds four groups of a token, four columns a lane; a block those of eight tokens, whose numbers lie side by side.
 QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) round_slots(const float* x, const int32_t* order, int64_t groups, IntegerSlots out) {
@@ -107,9 +107,9 @@ bool IntegerGemm::multiply(const Segment& run, const float* bias, bool add, floa
   const Stream& stream = backend_.context->stream;
   const DeviceInfo& device = backend_.context->info;
   const int64_t shared = shared_bytes_of(device);
-  const IntegerTile chosen = tile != nullptr ? *tile : tile_for(run.rows, slots_.slots, device.processors);
-  const bool wide = chosen == IntegerTile::kWide && device.major < kNoWideMajor;
-  if (wide && multiply_tiles<IntegerTile::kWide>(stream, shared, device.processors, product)) return true;
+  const IntegerTile best = tile != nullptr ? *tile : tile_for(run.rows, slots_.slots, device.processors);
+  const IntegerTile chosen = device.major >= kOnlyNarrowMajor ? IntegerTile::kNarrow : best;
+  if (chosen == IntegerTile::kWide && multiply_tiles<IntegerTile::kWide>(stream, shared, device.processors, product)) return true;
   if (chosen != IntegerTile::kNarrow && multiply_tiles<IntegerTile::kMiddle>(stream, shared, device.processors, product)) return true;
   return multiply_tiles<IntegerTile::kNarrow>(stream, shared, device.processors, product);
 }

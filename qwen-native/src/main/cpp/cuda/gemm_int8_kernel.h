@@ -31,11 +31,11 @@ constexpr int kMostStages = 4;
 constexpr float kMagic = 12582912.f;  // 1.5 * 2^23, bits 0x4b400000; a sum of 32 products of int8 is below 2^20
 constexpr int kMagicBits = 0x4b400000;
 
-// For compute capability 12.0 the compiler spills registers of wide tiles: there they are neither compiled nor launched.
+// For compute capability 12.0 the compiler spills registers of tiles with 64 sums a lane: there only narrow ones are compiled and launched.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
-constexpr bool kHasWide = false;
+constexpr bool kOnlyNarrow = true;
 #else
-constexpr bool kHasWide = true;
+constexpr bool kOnlyNarrow = false;
 #endif
 
 constexpr int kLikeInt4 = kQ4_1, kLikeInt5 = kQ5_1;
@@ -393,7 +393,7 @@ QW_DEVICE int strand_begin(int stages, int strand) { return static_cast<int>(int
 
 template <int kCodes, IntegerTile kTile>
 QW_KERNEL QW_LAUNCH_BOUNDS(kGemmThreads) multiply_tile(GemmArgs args) {
-  if (kTile == IntegerTile::kWide && !kHasWide) return;
+  if (kTile != IntegerTile::kNarrow && kOnlyNarrow) return;
   using S = GemmShape<kCodes, kTile>;
   // Blocks that run together share rows and tokens: up to 8 tiles of tokens, then the next rows.
   constexpr int kTogether = 8;

@@ -191,8 +191,8 @@ class SameBitsTest {
     }
 
     /**
-     * Two of one to four threads, so that each pair of instruction set and threads, of type and threads, and of set and type is there: how work is
-     * shared does not depend on all three.
+     * Two of one to four threads, so that each pair of instruction set and threads, of type and threads, and of set and type is there: how
+     * work is shared does not depend on all three.
      */
     private static int[] threads(InstructionSet set, Enum<?> type) {
         int first = (set.ordinal() + type.ordinal() + type.ordinal() / 4) % 4;
