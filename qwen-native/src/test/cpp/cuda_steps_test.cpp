@@ -67,11 +67,11 @@ class Model {
     backend = qwc_backend_create(0, false);
     sections_ = (chunk == 0 ? 1 : 6) + (kv_type == kKvInt8 ? 1 : 0);
     cache_ = qwc_kv_create(backend, kv_type, kLayers, kMostPages * kMostSequences, kPageTokens, kKvHeads, kSize);
-    embedding_ = matrix(kVocabulary, kHidden, false);
-    head_ = matrix(kVocabulary, kHidden, true);
+    embedding_ = matrix(kVocabulary, kHidden, kF32);
+    head_ = matrix(kVocabulary, kHidden, kQ8_0);
     for (Layer& l : layers_) {
-      l = {vector(kHidden), matrix(kWidth, kHidden, true), vector(kWidth), matrix(kHidden, kHeads * kSize, false), vector(kHidden),
-           matrix(2 * kFfn, kHidden, true), matrix(kHidden, kFfn, true)};
+      l = {vector(kHidden), matrix(kWidth, kHidden, kQ8_0), vector(kWidth), matrix(kHidden, kHeads * kSize, kBF16), vector(kHidden),
+           matrix(2 * kFfn, kHidden, kBF16), matrix(kHidden, kFfn, kF16)};
     }
     norm_ = vector(kHidden);
     x = buffer(kMostTokens, kHidden);
@@ -162,9 +162,9 @@ class Model {
     return made;
   }
 
-  int64_t matrix(int rows, int columns, bool integers) {
-    const WeightType type = integers ? kQ8_0 : kF32;
-    const int64_t bytes = rows * (integers ? columns / 32 * 34 : columns * 4);
+  int64_t matrix(int rows, int columns, WeightType type) {
+    const bool integers = type == kQ8_0;
+    const int64_t size = type == kF32 ? 4 : 2, bytes = rows * (integers ? columns / 32 * 34 : columns * size);
     const int64_t arena = qwc_arena_create(backend, qwc_segment_bytes(type, rows, columns)), weight = qwc_weight_create(columns);
     const int64_t staging = qwc_staging_create(backend, bytes);
     succeeds(qwc_weight_add_segment(weight, type, rows, nullptr, arena), "adding a segment");
@@ -177,8 +177,12 @@ class Model {
         i += 34;
       } else {
         const float value = normal() * 0.2f;
-        memcpy(data + i, &value, 4);
-        i += 4;
+        uint32_t bits;
+        memcpy(&bits, &value, 4);
+        // Of F16 any number of moderate size.
+        const uint16_t half = static_cast<uint16_t>(type == kBF16 ? bits >> 16 : 0x2800 + random_() % 0x800 + (random_() & 0x8000));
+        memcpy(data + i, size == 4 ? static_cast<const void*>(&value) : &half, static_cast<size_t>(size));
+        i += size;
       }
     }
     succeeds(qwc_weight_pack(weight, 0, 0, rows, staging, bytes), "packing");

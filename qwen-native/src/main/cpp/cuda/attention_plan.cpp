@@ -155,18 +155,20 @@ int64_t scratch_bytes(const Backend& backend, int64_t activation_bytes, const Kv
   // Kernels, which the driver loads when they are first used, and its own tables; pieces of memory, each rounded up to 2 MiB; and what other
   // processes take between the look at what is free and the last allocation.
   constexpr int64_t kMargin = 192 << 20;
+  // Graphs of recorded steps, and what they read.
+  constexpr int64_t kGraphs = 48 << 20;
   // Weights that are decoded to BF16, see gemm.cpp.
   const int64_t decoded = backend.context->info.major == 9 ? 128 << 20 : 0;
   // Splits that are computed apart. Decoded slices have one piece for each kv head, and all sequences no more splits than the cache has, and
-  // one each; others are cut for less than one or two pieces on each processor.
+  // one each; others are cut for less than one or two pieces on each processor. In recorded steps their room is rounded up to a power of two.
   const int64_t processors = backend.context->info.processors, splits = plus(divide_up(times(kv.pages, kv.page_tokens), kSplitKeys), 256);
   const auto bytes = [&](AttendKernel kernel, int64_t pieces) { return times(times(pieces, splits), part_floats(kernel, kv, backend.fine) * 4); };
-  const int64_t parts = flash_serves(kv) ? plus(bytes(kAttendDecode, kv.kv_heads), std::min(bytes(kAttendPrefill, processors), kMostPartBytes))
-                                         : bytes(kAttendPlain, 2 * processors);
+  const int64_t parts = flash_serves(kv) ? plus(2 * bytes(kAttendDecode, kv.kv_heads), std::min(bytes(kAttendPrefill, processors), kMostPartBytes))
+                                         : 2 * bytes(kAttendPlain, 2 * processors);
   const int64_t choosing = sparse ? kMostWeightBytes + kMostTiles * static_cast<int64_t>(sizeof(FlashTile)) : 0;
   // Rounded activations take up to 2.5 bytes for 4, those of 16 bits up to 4, both of the widest alone; results of experts less than what the
   // experts compute. What grows, grows by half more than needed.
-  return plus(plus(kMargin + decoded, activation_bytes), plus(parts, choosing) / 2 * 3);
+  return plus(plus(kMargin + kGraphs + decoded, activation_bytes), plus(parts, choosing) / 2 * 3);
 }
 
 }  // namespace qw::cuda
