@@ -1,6 +1,6 @@
 #!/bin/sh
-# Packs what a machine with a card may lack into benchmarks/gpu/target/pack/qwen4j.tar.xz, for run.sh: the tool with the CUDA library, a Java
-# runtime, and the tests and benchmarks of the kernels, linked with the CUDA runtime.
+# Packs what a machine with a card may lack into benchmarks/gpu/target/pack/qwen4j.tar.xz, for run.sh: the tool with the CUDA library, a
+# Java runtime, and the tests and benchmarks of the kernels, linked with the CUDA runtime.
 #   pack.sh [TARGETS]
 # TARGETS are compute capabilities, 90a (H100, H200) if none are named. Needs nvcc, CMake, Maven and a JDK 17 with jmods.
 # Prints sizes; the archive and all files that git would carry together should stay below 64 MB.
@@ -33,8 +33,8 @@ find qwen-native/target/classes -name 'libqwen4j*.so' -exec cp {} "$stage/native
 cp "$build"/test/device/* "$stage/bin/"
 strip "$stage"/bin/*
 # Uncompressed: the archive packs it better.
-"$java/bin/jlink" --add-modules java.base,java.logging,java.management,java.xml,jdk.unsupported --strip-debug --no-header-files --no-man-pages \
-    --compress=0 --output "$stage/runtime"
+"$java/bin/jlink" --add-modules java.base,java.logging,java.management,java.xml,jdk.unsupported --strip-debug --no-header-files \
+    --no-man-pages --compress=0 --output "$stage/runtime"
 "$stage/runtime/bin/java" -jar "$stage/app/qwen-tool.jar" --version > /dev/null
 
 (cd "$out/pack" && du -sk qwen4j/* | sort -rn && tar -cf - qwen4j | xz -6 > qwen4j.tar.xz)

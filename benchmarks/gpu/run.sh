@@ -35,11 +35,14 @@ step() {
         echo "$name: left out, the time is up" | tee "$out/$name.txt"
         return
     fi
+    started=$(date +%s)
     { timeout -k 5 "$time" "$@" 2>&1; echo $? > "$run/status"; } | tee "$out/$name.txt" | tail -n 40
     status=$(cat "$run/status")
+    # Killed before its time, for memory say, is a failure.
+    [ "$status" != 137 ] || [ $(($(date +%s) - started)) -lt "$time" ] || status=124
     case $status in
         0) ;;
-        124 | 137) echo "$name: ended after $time s; what is above is what was found until then" ;;
+        124) echo "$name: ended after $time s; what is above is what was found until then" ;;
         *) echo "$name: FAILED, exit status $status" && failed=1 ;;
     esac
 }
@@ -137,7 +140,7 @@ kernels() {
     else
         step kernels 570 "$programs/bench_cuda" --seconds $(($(left) - 30)) --csv "$out/kernels.csv"
     fi
-    cp "$out/kernels.txt" "$out/kernels.csv" "$run"
+    [ ! -f "$out/kernels.csv" ] || cp "$out/kernels.txt" "$out/kernels.csv" "$run"
     beside_torch
 }
 
@@ -162,7 +165,7 @@ peers() {
     else
         step peers 570 python3 "$here/peers.py" --csv "$out/peers.csv" --seconds "$(($(left) - 30))"
     fi
-    cp "$out/peers.csv" "$run"
+    [ ! -f "$out/peers.csv" ] || cp "$out/peers.csv" "$run"
     beside_torch
 }
 
