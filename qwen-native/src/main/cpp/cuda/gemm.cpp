@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cuda/formats.h"
+#include "cuda/integers.h"
 #include "cuda/ops.h"
 #include "cuda/tensor.h"
 
@@ -133,8 +134,6 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) decode_rows(DecodeArgs args) {
   }
 }
 
-// Fewer tokens are left to the kernels that read each weight once for all of them.
-constexpr int64_t kFewestTokens = 9;
 // Decoding a weight costs its reading and four bytes of memory traffic, 5.8 ms for 7 billion at 3 TB/s: as much as the products of integers are
 // slower (400 Tops against 650 TFLOPS) with 512 tokens.
 constexpr int64_t kFewestDecodedTokens = 512;
@@ -181,7 +180,7 @@ const GemmActivations& Gemm::activations(bool half, const int32_t* order) {
 
 bool Gemm::multiply(const Segment& run, const int32_t* order, const float* bias, bool add, float* y, int64_t y_stride) {
   const GemmKernel wanted = backend_.gemm_order.kernel;
-  if (wanted == GemmKernel::kNone || run.type == kF32 || (wanted == GemmKernel::kChosen && tokens_ < kFewestTokens)) return false;
+  if (wanted == GemmKernel::kNone || run.type == kF32 || (wanted == GemmKernel::kChosen && tokens_ <= kFewTokens)) return false;
   const bool hopper = wanted == GemmKernel::kHopper || (wanted == GemmKernel::kChosen && serves_hopper(backend_, tokens_, run.rows));
   GemmProduct product{run.type, run.data, run.row_bytes, run.rows, columns_, bias, y, y_stride, add};
   if (is_float(run.type)) {

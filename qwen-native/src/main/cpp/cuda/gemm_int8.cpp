@@ -61,12 +61,6 @@ QW_KERNEL QW_LAUNCH_BOUNDS(kThreads) round_slots(const float* x, const int32_t* 
   }
 }
 
-// What a block may have of shared memory.
-int64_t shared_bytes_of(const DeviceInfo& device) {
-  if (device.major == 8 && (device.minor == 0 || device.minor == 7)) return 163 << 10;
-  return device.major >= 9 && device.major < 12 ? 227 << 10 : 99 << 10;
-}
-
 // Wide tiles need the fewest copies and decode least, where they are many enough. To up to 16 slots, and where there are few rows, narrow
 // ones give all processors something to do.
 IntegerTile tile_for(int64_t rows, int64_t slots, int64_t processors) {
@@ -106,7 +100,7 @@ bool IntegerGemm::multiply(const Segment& run, const float* bias, bool add, floa
                                static_cast<int32_t>(weight_.columns / kGroup), slots_, bias, y, y_stride, add};
   const Stream& stream = backend_.context->stream;
   const DeviceInfo& device = backend_.context->info;
-  const int64_t shared = shared_bytes_of(device);
+  const int64_t shared = device.shared_bytes;
   const IntegerTile best = tile != nullptr ? *tile : tile_for(run.rows, slots_.slots, device.processors);
   const IntegerTile chosen = device.major >= kOnlyNarrowMajor ? IntegerTile::kNarrow : best;
   if (chosen == IntegerTile::kWide && multiply_tiles<IntegerTile::kWide>(stream, shared, device.processors, product)) return true;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "cuda/multiply.h"
+
 namespace qw::cuda {
 namespace {
 
@@ -176,15 +178,12 @@ QW_KERNEL QW_LAUNCH_RESIDENT(kThreads, kTokens == 1 ? 3 : 2) multiply_few(GemvAr
   }
 }
 
-// Tokens of the kernel that takes so many: their bits are the same in each.
-int instance_tokens(int64_t tokens) { return tokens == 1 ? 1 : tokens <= 4 ? 4 : kFewTokens; }
-
 int64_t shared_bytes(const Backend& backend, int32_t type, int64_t columns, int64_t tokens) {
   if (is_float(type)) {
     const int64_t of_piece = type == kF32 ? 4 : 8;
-    return times(divide_up(columns, of_piece) * of_piece * 4, instance_tokens(tokens));
+    return times(divide_up(columns, of_piece) * of_piece * 4, tile_tokens(tokens));
   }
-  return times(columns / kGroup * kSharedOfGroup, instance_tokens(tokens) * (backend.fine ? 2 : 1));
+  return times(columns / kGroup * kSharedOfGroup, tile_tokens(tokens) * (backend.fine ? 2 : 1));
 }
 
 template <int kTokens>
@@ -214,7 +213,7 @@ void gemv(Backend& backend, const Segment& run, const RowSource& source, const I
   GemvArgs args{run.data, run.row_bytes, run.rows, 0, source, integers, static_cast<int32_t>(tokens), results};
   if (integers.q == nullptr) args.integers.sets = backend.fine ? 2 : 1;
   const int64_t shared = shared_bytes(backend, run.type, source.columns, tokens);
-  switch (instance_tokens(tokens)) {
+  switch (tile_tokens(tokens)) {
     case 1: return launch_few<1>(backend, run.type, args, shared);
     case 4: return launch_few<4>(backend, run.type, args, shared);
     default: return launch_few<kFewTokens>(backend, run.type, args, shared);
